@@ -1,0 +1,261 @@
+//! A node configuration: what compiling recipes for one node yields. An ordered list of states, named by the hash of its
+//! canonical JSON, so equal configurations are one configuration wherever they were compiled.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// What a node should be: states in the order they are applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeConfiguration {
+    /// Format of this document.
+    pub format: u32,
+    /// The states, in written order.
+    pub states: Vec<State>,
+}
+
+impl NodeConfiguration {
+    /// The present format.
+    pub const FORMAT: u32 = 1;
+
+    /// The bytes the hash is of: compact JSON with fields in declared order and maps sorted by key.
+    ///
+    /// # Errors
+    /// Only where a value cannot be JSON, which these types exclude.
+    pub fn canonical(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// `sha256:` and 64 hexadecimal digits of the canonical bytes: the configuration's name and ETag.
+    ///
+    /// # Errors
+    /// As [`Self::canonical`].
+    pub fn hash(&self) -> Result<String, serde_json::Error> {
+        use std::fmt::Write as _;
+        let digest = Sha256::digest(self.canonical()?);
+        let mut text = String::with_capacity(71);
+        text.push_str("sha256:");
+        for byte in digest {
+            let _ = write!(text, "{byte:02x}");
+        }
+        Ok(text)
+    }
+}
+
+/// One thing that should be true on the node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Unique on the node: `storefront/git/code`.
+    pub id: String,
+    /// What it does, for people: "Check out storefront at v1.1".
+    pub title: String,
+    /// The app it is for, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<String>,
+    /// Where it was written: `recipes/python-app.yaml:12:5`.
+    pub origin: String,
+    /// Conditions, checked just before it is applied.
+    #[serde(default, skip_serializing_if = "Guards::is_empty")]
+    pub guards: Guards,
+    /// Ids of services to restart once at the end if this state changed something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<String>,
+    /// What should be true.
+    #[serde(flatten)]
+    pub body: StateBody,
+}
+
+/// Conditions on a state. All that are given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Guards {
+    /// A program that must end with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_if: Option<Vec<String>>,
+    /// A program that must not end with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_if: Option<Vec<String>>,
+    /// A file that must not be there yet; the state is meant to make it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creates: Option<String>,
+    /// Id of a state that must have changed something in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<String>,
+}
+
+impl Guards {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A value of an environment variable: in clear, or a secret by reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EnvValue {
+    /// In clear.
+    Text(String),
+    /// Fetched by the agent at the moment of use; never part of a log, report or diff.
+    Secret {
+        /// The secret's name within the stack, such as `storefront/env/SESSION_KEY`.
+        secret: String,
+    },
+}
+
+/// What should be true, by type. All paths are absolute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StateBody {
+    /// A program is installed. Where packages cannot be installed it is only checked for.
+    Package {
+        /// The package's name.
+        name: String,
+        /// The program it brings, found on the node's `PATH`.
+        program: String,
+        /// The least version, as dotted numbers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min_version: Option<String>,
+        /// Arguments that make the program print its version; `--version` where empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        version_args: Vec<String>,
+    },
+    /// A file holds this text. Templates compile to it too.
+    File {
+        /// Where.
+        path: String,
+        /// The whole content.
+        content: String,
+        /// Permission bits, such as `0644`.
+        mode: String,
+        /// Whether the content stays out of logs and diffs.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        secret: bool,
+    },
+    /// A folder is there.
+    Directory {
+        /// Where.
+        path: String,
+        /// Permission bits.
+        mode: String,
+    },
+    /// A folder holds a checkout of a commit.
+    Git {
+        /// Where.
+        path: String,
+        /// The repository, as this node reaches it.
+        repository: String,
+        /// The commit, never a branch.
+        commit: String,
+    },
+    /// A program is run, unless a guard says that it need not be.
+    Execute {
+        /// Program and arguments; no shell in between.
+        command: Vec<String>,
+        /// Where.
+        cwd: String,
+        /// Its environment besides the node's plain one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, EnvValue>,
+        /// Time limit in seconds.
+        timeout_s: u64,
+        /// The fault code of a failure: `state-failed` or `build-failed`.
+        failure: String,
+    },
+    /// A process is kept running.
+    Service {
+        /// Name on the node, such as `storefront-web`.
+        name: String,
+        /// Program and arguments; no shell in between.
+        command: Vec<String>,
+        /// Where.
+        cwd: String,
+        /// Its environment besides the node's plain one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        env: BTreeMap<String, EnvValue>,
+        /// When it is restarted after its end.
+        restart: RestartPolicy,
+        /// When it counts as ready; at once where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ready: Option<Readiness>,
+        /// How long a stop may take, in seconds, before it is killed.
+        stop_timeout_s: u64,
+        /// Changes with whatever needs a restart, such as the checked-out commit.
+        revision: String,
+    },
+    /// A database is there, with its schema and its first data.
+    Database {
+        /// Name on the node, such as `catalogue/db`.
+        name: String,
+        /// Which and where.
+        engine: DatabaseEngine,
+        /// SQL file that makes the tables; run on each new commit, so it must be repeatable.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema: Option<String>,
+        /// SQL file with first data, loaded once into the new database.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fixture: Option<String>,
+        /// Changes when the schema file may have changed.
+        revision: String,
+    },
+}
+
+impl StateBody {
+    /// The state type's name in recipes.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Package { .. } => "package",
+            Self::File { .. } => "file",
+            Self::Directory { .. } => "directory",
+            Self::Git { .. } => "git",
+            Self::Execute { .. } => "execute",
+            Self::Service { .. } => "service",
+            Self::Database { .. } => "database",
+        }
+    }
+}
+
+/// When a service is restarted after its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// `always`, `on_failure` or `never`.
+    pub policy: String,
+    /// Restarts within ten minutes before it is given up.
+    pub limit: u32,
+}
+
+/// When a service counts as ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// An address that must answer with a status below 400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// A program that must end with 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Vec<String>>,
+    /// How long it may take, in seconds.
+    pub timeout_s: u64,
+}
+
+/// Which database, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "engine", rename_all = "snake_case")]
+pub enum DatabaseEngine {
+    /// A file.
+    Sqlite {
+        /// Where.
+        path: String,
+    },
+    /// A database in a server that is there already; made by the server side, loaded by the agent.
+    Postgres {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// The database.
+        database: String,
+        /// The role.
+        user: String,
+        /// Its password.
+        password: EnvValue,
+    },
+}

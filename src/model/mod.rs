@@ -1,0 +1,13 @@
+//! Values and their laws: ids, names, descriptors, configurations, plans, runs, stacks. No I/O, nothing of the other layers.
+
+pub mod actor;
+pub mod configuration;
+pub mod descriptor;
+pub mod diagnostic;
+pub mod fault;
+pub mod id;
+pub mod name;
+pub mod plan;
+pub mod run;
+pub mod stack;
+pub mod time;

@@ -1,0 +1,234 @@
+//! Where nodes come from: one trait, five idempotent verbs, told apart by capability rather than by name.
+//!
+//! A provider knows neither the database nor the engine. Every verb may be called twice with the same arguments; `ensure`
+//! looks first and creates second; `destroy` returns only once the provider itself says that nothing is left. Each verb
+//! that changes something carries a fencing token, and a provider refuses a token below the highest it has seen for that
+//! node, so a controller that wakes up late changes nothing.
+
+use crate::model::id::{NodeId, StackId};
+use crate::model::stack::Size;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub mod fake;
+pub mod sandbox;
+
+/// `(term, epoch)` of the run's lease; compared lexicographically.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FencingToken {
+    /// Raised when our own store is restored or promoted.
+    pub term: i64,
+    /// Raised each time a run changes hands.
+    pub epoch: i64,
+}
+
+/// What a node should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Our id: the name under which the provider finds it again.
+    pub node: NodeId,
+    /// The stack it is for.
+    pub stack: StackId,
+    /// The stack's name, for tags.
+    pub stack_name: String,
+    /// How much room.
+    pub size: Size,
+    /// Ports that must be reachable, as `app/port`.
+    pub ports: Vec<String>,
+    /// Files and folders of the server's machine that the node may read, such as git mirrors (sandbox only).
+    pub readable: Vec<PathBuf>,
+    /// How its agent finds the server.
+    pub bootstrap: Bootstrap,
+}
+
+/// How a new node's agent finds the server and proves itself once.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bootstrap {
+    /// The server's address as the node reaches it.
+    pub server_url: String,
+    /// One-time registration token.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Bootstrap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bootstrap")
+            .field("server_url", &self.server_url)
+            .field("token", &"[redacted]")
+            .finish()
+    }
+}
+
+/// A node as its provider gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHandle {
+    /// The provider's own name for it: a folder, a container id, an instance id.
+    pub external_id: String,
+    /// Where its ports are reached from the server and by people.
+    pub address: String,
+    /// The port given for each `app/port` of the spec, as seen at `address`.
+    pub ports: BTreeMap<String, u16>,
+    /// Where things go on this node.
+    pub layout: Layout,
+    /// Where set, a state may only write below this folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confined_to: Option<String>,
+    /// How well it is kept apart, for people: "bubblewrap: own processes, read-only system, hidden homes".
+    pub isolation: String,
+}
+
+/// Where things go on a node; what differs between a sandbox and a server is here and nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Checkouts and builds: `/srv/apps`.
+    pub apps: String,
+    /// Data that outlives a release: `/var/lib/apps`.
+    pub data: String,
+    /// Configuration files: `/etc/apps`.
+    pub config: String,
+    /// Log files of programs that insist on them: `/var/log/apps`.
+    pub logs: String,
+}
+
+/// What a provider can do and how well it keeps nodes apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Packages can be installed, rather than only checked for.
+    pub installs_packages: bool,
+    /// States may write outside the node's own folders.
+    pub whole_machine: bool,
+    /// How well nodes are kept apart, for people.
+    pub isolation: String,
+}
+
+/// What a provider says of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observed {
+    /// It is there and its agent runs.
+    Running,
+    /// It is there and its agent does not run.
+    Stopped,
+    /// There is nothing.
+    Gone,
+}
+
+/// Something the provider holds under our tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// Our id, as tagged.
+    pub node: NodeId,
+    /// The provider's name for it.
+    pub external_id: String,
+    /// What it is.
+    pub observed: Observed,
+}
+
+/// Why a provider did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// It may work later.
+    #[error("{why}")]
+    Retry {
+        /// The cause.
+        why: String,
+    },
+    /// There is no room.
+    #[error("{why}")]
+    Quota {
+        /// What is used up.
+        why: String,
+    },
+    /// A port of the node is taken by a program that is not ours.
+    #[error("port {port} is taken: {why}")]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// What is known of who has it.
+        why: String,
+    },
+    /// The file system is full.
+    #[error("{why}")]
+    DiskFull {
+        /// Which one.
+        why: String,
+    },
+    /// It will not do this.
+    #[error("{why}")]
+    Denied {
+        /// The rule.
+        why: String,
+    },
+    /// The token is below the highest seen for this node.
+    #[error("an older controller (token {given:?}) tried to change a node that {seen:?} holds")]
+    Fenced {
+        /// What was given.
+        given: FencingToken,
+        /// The highest seen.
+        seen: FencingToken,
+    },
+}
+
+/// Where nodes come from.
+#[async_trait]
+pub trait Provider: Send + Sync + std::fmt::Debug {
+    /// Its name in settings, forms and URLs.
+    fn name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes sure the node exists and its agent runs; finds what an earlier, interrupted call made.
+    ///
+    /// # Errors
+    /// See [`ProviderError`]; whatever was made by then is found again by a later call or removed by `destroy`.
+    async fn ensure(&self, spec: &NodeSpec, token: FencingToken) -> Result<NodeHandle, ProviderError>;
+
+    /// Looks at a node.
+    ///
+    /// # Errors
+    /// Where the provider cannot be asked.
+    async fn observe(&self, node: &NodeId) -> Result<Observed, ProviderError>;
+
+    /// Starts the agent of a node again, if the node is there and the agent is not. Needs no token: it restores what is.
+    ///
+    /// # Errors
+    /// Where the provider cannot be asked, or the agent cannot be started.
+    async fn revive(&self, node: &NodeId) -> Result<Observed, ProviderError>;
+
+    /// Removes the node and returns once nothing of it is left. A node that never was is already gone.
+    ///
+    /// # Errors
+    /// Where something may be left.
+    async fn destroy(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError>;
+
+    /// All it holds under our tag.
+    ///
+    /// # Errors
+    /// Where the provider cannot be asked.
+    async fn list_owned(&self) -> Result<Vec<Owned>, ProviderError>;
+}
+
+/// The providers of a server, by name; the first is the default.
+#[derive(Debug, Clone, Default)]
+pub struct Providers(Vec<Arc<dyn Provider>>);
+
+impl Providers {
+    /// These providers, the default first.
+    pub fn new(all: Vec<Arc<dyn Provider>>) -> Self {
+        Self(all)
+    }
+
+    /// The provider of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn Provider>> {
+        self.0.iter().find(|p| p.name() == name)
+    }
+
+    /// All, the default first.
+    pub fn all(&self) -> &[Arc<dyn Provider>] {
+        &self.0
+    }
+}

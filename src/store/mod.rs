@@ -1,0 +1,373 @@
+//! The store: the only module that knows SQL. One portable text for SQLite and PostgreSQL.
+//!
+//! Reads are methods of [`Store`]; writes are methods of [`Tx`], which only [`Store::write`] and [`Store::journal`] give.
+//! Committing a `write` adds one audit row; committing a `journal` (the engine's own progress, reports, logs) does not,
+//! because the engine's journal is that record. After a commit, and only then, whoever waits on one of the transaction's
+//! topics is woken, in this process and, through PostgreSQL's NOTIFY, in the other replicas. A wake-up is a hint: waiters
+//! read again, and look every few seconds even without one.
+//!
+//! Invariant: a transaction is one unit. Dropping a [`Tx`] without `commit` rolls back everything.
+//!
+//! Rules of the portable text: TEXT, BIGINT and INTEGER columns only; `$1` placeholders; flags are 0/1; no time made in
+//! SQL; `CAST(SUM(x) AS BIGINT)`; `CAST($1 AS TEXT) IS NULL OR …` for optional filters.
+
+mod database;
+pub mod inventory;
+
+use crate::clock::{Clock, Ids};
+use crate::model::actor::Actor;
+use crate::model::fault::Fault;
+use crate::model::time::Timestamp;
+use arc_swap::ArcSwap;
+use database::Backend;
+use inventory::Inventory;
+use serde::{Deserialize, Serialize};
+
+use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
+use std::sync::Arc;
+use tokio::sync::{OwnedMutexGuard, broadcast};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed or could not be reached.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A uniqueness rule was broken.
+    #[error("{0} is taken")]
+    Taken(String),
+    /// A row holds something this version does not understand.
+    #[error("the database holds an unreadable {what}: {why}")]
+    Corrupt {
+        /// Which thing.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the database schema could not be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Another server holds this data directory.
+    #[error("{0}")]
+    Locked(String),
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Database(sqlx::Error::Database(e)) if e.message().contains("disk is full") => {
+                Self::new("disk-full", "The database cannot be written").why(e.message())
+            }
+            StoreError::Taken(what) => Self::new("conflict", format!("{what} is taken")),
+            StoreError::Corrupt { .. } => Self::new("internal", "The database holds something unreadable").why(&error),
+            _ => Self::new("store-unavailable", "The database did not do what it was asked").why(&error),
+        }
+    }
+}
+
+/// What a store call gives.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A wake-up: these topics may have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Such as `stack:stk_…`, `run:run_…`, `log:run_…/fetch`, `stacks`, `apps`.
+    pub topics: Vec<String>,
+}
+
+/// The database behind everything. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) pool: AnyPool,
+    backend: Backend,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    changes: broadcast::Sender<Change>,
+    inventory: ArcSwap<Inventory>,
+}
+
+impl Store {
+    /// Opens the database of this URL (`sqlite:path` or `postgres://…`), brings its schema up to date, and reads the
+    /// inventory into memory.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, migrated or read, or another process holds the SQLite file.
+    pub async fn open(url: &str, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Self> {
+        let (pool, backend) = database::connect(url).await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        let (changes, _) = broadcast::channel(4096);
+        let inner = Inner {
+            pool,
+            backend,
+            clock,
+            ids,
+            changes,
+            inventory: ArcSwap::default(),
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.reload_inventory().await?;
+        database::listen(url, &store).await?;
+        Ok(store)
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    /// `sqlite` or `postgres`.
+    pub fn backend_name(&self) -> &'static str {
+        self.inner.backend.name()
+    }
+
+    /// Now, by the store's clock.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Unique bits for a new id.
+    pub fn next_id(&self) -> u128 {
+        self.inner.ids.next()
+    }
+
+    /// Wake-ups from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Wakes waiters in this process.
+    pub(crate) fn wake(&self, change: Change) {
+        let _ = self.inner.changes.send(change);
+    }
+
+    /// The inventory as of the last commit.
+    pub fn inventory(&self) -> Arc<Inventory> {
+        self.inner.inventory.load_full()
+    }
+
+    pub(crate) async fn reload_inventory(&self) -> Result<()> {
+        let fresh = Inventory::read(self).await?;
+        self.inner.inventory.store(Arc::new(fresh));
+        Ok(())
+    }
+
+    /// Begins a write that someone asked for. `verb` is `noun.verb` (`stack.launch`), `subject` the id of the thing.
+    ///
+    /// # Errors
+    /// Where the database cannot begin one.
+    pub async fn write(&self, actor: &Actor, verb: &str, subject: &str) -> Result<Tx> {
+        self.begin(Some(Audit {
+            actor: actor.to_string(),
+            verb: verb.into(),
+            subject: subject.into(),
+            detail: String::new(),
+        }))
+        .await
+    }
+
+    /// Begins a write of the engine's, an agent's or the keeper's own progress, which has its record elsewhere.
+    ///
+    /// # Errors
+    /// Where the database cannot begin one.
+    pub async fn journal(&self) -> Result<Tx> {
+        self.begin(None).await
+    }
+
+    async fn begin(&self, audit: Option<Audit>) -> Result<Tx> {
+        let (inner, gate) = self.inner.backend.begin(&self.inner.pool).await?;
+        Ok(Tx {
+            inner,
+            _gate: gate,
+            at: self.now(),
+            audit,
+            topics: Vec::new(),
+            inventory: false,
+            store: self.clone(),
+        })
+    }
+
+    /// A connection for reads.
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.inner.pool
+    }
+
+    /// What was done to a thing, newest first; everything where `subject` is empty.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn audit(&self, subject: Option<&str>, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
+        let rows = sqlx::query(
+            "SELECT revision, at, actor, verb, subject, detail FROM audit \
+             WHERE (CAST($1 AS TEXT) IS NULL OR subject = $1) AND revision < $2 ORDER BY revision DESC LIMIT $3",
+        )
+        .bind(subject.map(str::to_owned))
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(limit)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AuditRow {
+                    revision: row.try_get(0)?,
+                    at: Timestamp(row.try_get(1)?),
+                    actor: row.try_get(2)?,
+                    verb: row.try_get(3)?,
+                    subject: row.try_get(4)?,
+                    detail: row.try_get(5)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Who did what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditRow {
+    /// Orders all writes.
+    pub revision: i64,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Who, such as `user:ada`.
+    pub actor: String,
+    /// What, such as `stack.launch`.
+    pub verb: String,
+    /// To which thing.
+    pub subject: String,
+    /// More, for people.
+    pub detail: String,
+}
+
+#[derive(Debug)]
+struct Audit {
+    actor: String,
+    verb: String,
+    subject: String,
+    detail: String,
+}
+
+/// One transaction. Dropping it rolls back.
+#[derive(Debug)]
+pub struct Tx {
+    inner: Transaction<'static, Any>,
+    // Held until after commit or rollback: SQLite has one writer, and queueing here is fair where its busy handler is not.
+    _gate: Option<OwnedMutexGuard<()>>,
+    at: Timestamp,
+    audit: Option<Audit>,
+    topics: Vec<String>,
+    inventory: bool,
+    store: Store,
+}
+
+impl Tx {
+    /// The connection, for the noun files of this module.
+    pub(crate) fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+
+    /// The time of this write: one value for all its rows.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Unique bits for a new id.
+    pub fn next_id(&self) -> u128 {
+        self.store.next_id()
+    }
+
+    /// Adds words for people to the audit row. Never a secret.
+    pub fn detail(&mut self, text: impl Into<String>) {
+        if let Some(audit) = &mut self.audit {
+            audit.detail = text.into();
+        }
+    }
+
+    /// Wakes whoever waits on this topic once the write is committed.
+    pub fn touch(&mut self, topic: impl Into<String>) {
+        let topic = topic.into();
+        if !self.topics.contains(&topic) {
+            self.topics.push(topic);
+        }
+    }
+
+    /// Marks the inventory as changed: every replica reads it again after the commit.
+    pub(crate) fn touch_inventory(&mut self) {
+        self.inventory = true;
+        self.touch("inventory");
+    }
+
+    /// Makes it true, all at once.
+    ///
+    /// # Errors
+    /// Where the database fails; then nothing of it is true.
+    pub async fn commit(mut self) -> Result<()> {
+        if let Some(audit) = self.audit.take() {
+            // The counter is taken last, so that its row is held for as short as can be.
+            let revision: i64 =
+                sqlx::query_scalar("UPDATE counters SET value = value + 1 WHERE name = 'revision' RETURNING value")
+                    .fetch_one(&mut *self.inner)
+                    .await?;
+            sqlx::query("INSERT INTO audit (revision, at, actor, verb, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)")
+                .bind(revision)
+                .bind(self.at.0)
+                .bind(audit.actor)
+                .bind(audit.verb)
+                .bind(audit.subject)
+                .bind(audit.detail)
+                .execute(&mut *self.inner)
+                .await?;
+        }
+        let change = Change {
+            topics: std::mem::take(&mut self.topics),
+        };
+        if !change.topics.is_empty() {
+            self.store.inner.backend.notify(&mut self.inner, &change).await?;
+        }
+        self.inner.commit().await?;
+        drop(self._gate);
+        if self.inventory {
+            self.store.reload_inventory().await?;
+        }
+        if !change.topics.is_empty() {
+            self.store.wake(change);
+        }
+        Ok(())
+    }
+}
+
+/// Reads JSON out of a TEXT column.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| StoreError::Corrupt {
+        what,
+        why: e.to_string(),
+    })
+}
+
+/// Writes JSON for a TEXT column.
+pub(crate) fn to_json<T: Serialize>(what: &'static str, value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| StoreError::Corrupt {
+        what,
+        why: e.to_string(),
+    })
+}
+
+/// Parses an id, name or state out of a TEXT column.
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(what: &'static str, text: &str) -> Result<T> {
+    text.parse().map_err(|e: T::Err| StoreError::Corrupt {
+        what,
+        why: e.to_string(),
+    })
+}
+
+/// Turns a broken uniqueness rule into [`StoreError::Taken`] naming the thing.
+pub(crate) fn taken(error: sqlx::Error, what: impl FnOnce() -> String) -> StoreError {
+    match &error {
+        sqlx::Error::Database(e) if e.is_unique_violation() => StoreError::Taken(what()),
+        _ => StoreError::Database(error),
+    }
+}

@@ -1,0 +1,130 @@
+//! What the agent and the server say to each other, under `/agent/v1`.
+//!
+//! | call | what |
+//! |---|---|
+//! | `POST /agent/v1/register` | [`Register`] → [`Registered`]; `Authorization: Bearer <bootstrap token>` |
+//! | `GET /agent/v1/configuration` | `If-None-Match`, `Prefer: wait=SECONDS` → 200 with a [`crate::model::configuration::NodeConfiguration`] and its hash as `ETag`, or 304; 404 while there is none yet |
+//! | `GET /agent/v1/secrets/{*name}` | [`SecretValue`] |
+//! | `POST /agent/v1/reports` | [`Report`] → 204; the same id twice is stored once |
+//! | `POST /agent/v1/logs` | [`LogBatch`] → 204; a chunk sent twice is stored once; 204 means durable |
+//!
+//! All but `register` carry `Authorization: Bearer <node>:<key>`, where the node made the key itself. Registering again with
+//! the same token and the same key is the same registration, so an agent killed right after it registers is not locked out.
+
+use crate::model::fault::Fault;
+use serde::{Deserialize, Serialize};
+
+/// A node says who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// The node's id, given by its provider.
+    pub node: String,
+    /// The key it made: 64 hexadecimal digits. The server keeps its hash.
+    pub key: String,
+    /// Operating system, architecture, host name, agent version, isolation.
+    pub facts: serde_json::Value,
+}
+
+/// The server knows it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The node's id.
+    pub node: String,
+}
+
+/// A secret's value.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretValue {
+    /// The value.
+    pub value: String,
+}
+
+impl std::fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretValue([redacted])")
+    }
+}
+
+/// What one convergence came to, or how the services are now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Made by the agent, unique; resent as it is.
+    pub id: String,
+    /// Hash of the configuration it is about.
+    pub configuration: String,
+    /// `converging`, `applied` or `failed`.
+    pub outcome: ReportOutcome,
+    /// What became of each state that was reached. Unchanged ones are only counted.
+    pub states: Vec<StateReport>,
+    /// How many states were already as they should be.
+    pub unchanged: u32,
+    /// The services now.
+    pub services: Vec<ServiceReport>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// How long it took, in milliseconds.
+    pub took_ms: i64,
+}
+
+/// What a convergence came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportOutcome {
+    /// It is under way; `states` holds what has been reached.
+    Converging,
+    /// Every state is as it should be.
+    Applied,
+    /// A state could not be made so; the ones after it were not tried.
+    Failed,
+}
+
+/// What became of a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateReport {
+    /// Its id.
+    pub id: String,
+    /// `changed`, `failed`, `skipped` or `running`.
+    pub outcome: String,
+    /// What was done, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: i64,
+}
+
+/// How a service is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceReport {
+    /// Its name on the node.
+    pub name: String,
+    /// `running`, `starting`, `backoff`, `failed`, `stopped`.
+    pub state: String,
+    /// How often it was restarted.
+    pub restarts: u32,
+    /// Its process id, where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+/// Pieces of logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogBatch {
+    /// The chunks, in order.
+    pub chunks: Vec<AgentLogChunk>,
+}
+
+/// A piece of a log: whole lines, at most 64 KiB.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentLogChunk {
+    /// `converge/<configuration hash>` for what the agent does, `service/<name>` for what a service says.
+    pub stream: String,
+    /// Names this agent installation; never reused.
+    pub writer: String,
+    /// Numbers the writer's chunks of this stream, from 1, across restarts of the agent.
+    pub writer_seq: i64,
+    /// Milliseconds since the Unix epoch by the node's clock.
+    pub at_ms: i64,
+    /// The text.
+    pub text: String,
+}

@@ -1,0 +1,103 @@
+//! Apps, their descriptor versions and their revisions.
+
+use crate::model::diagnostic::Diagnostic;
+use crate::model::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// An app in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AppSummary {
+    /// Its name.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// One or two sentences.
+    pub description: String,
+    /// `website`, `service`, `worker`, ...
+    pub kind: String,
+    /// Whoever changes its code.
+    pub dev_owner: String,
+    /// Whoever is called at night.
+    pub ops_owner: String,
+    /// Names of the apps it needs, directly.
+    pub depends_on: Vec<String>,
+    /// Its databases: `app/resource` keys that a launch chooses data for.
+    pub databases: Vec<DatabaseView>,
+    /// Whether people open it.
+    pub public: bool,
+    /// The revision that is taken where nobody picks one.
+    pub default_ref: String,
+    /// Version of the descriptor, for `If-Match`.
+    pub version: i64,
+    /// When that version was accepted.
+    #[schema(value_type = String)]
+    pub updated_at: Timestamp,
+}
+
+/// A database of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DatabaseView {
+    /// `app/resource`: the key of a launch's `data`.
+    pub key: String,
+    /// `sqlite` or `postgres`.
+    pub engine: String,
+    /// What it may start with: `empty`, and `fixture` where the app has one.
+    pub choices: Vec<String>,
+    /// What it starts with where nobody picks.
+    pub default: String,
+}
+
+/// An app with its descriptor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AppView {
+    /// As in the list.
+    #[serde(flatten)]
+    pub summary: AppSummary,
+    /// Names of all the apps it needs, directly or not, each before what needs it.
+    pub needs: Vec<String>,
+    /// Names of the apps that need it, directly.
+    pub needed_by: Vec<String>,
+    /// The descriptor's text as it was saved.
+    pub descriptor: String,
+}
+
+/// A version of a descriptor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VersionView {
+    /// From 1.
+    pub version: i64,
+    /// Who saved it.
+    pub actor: String,
+    /// When.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Line difference from the version before; the whole text of the first.
+    pub diff: String,
+}
+
+/// A branch or tag of an app's repository, or a recent commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RevisionView {
+    /// `v1.1`, `main`, or an abbreviated commit.
+    pub name: String,
+    /// `branch`, `tag` or `commit`.
+    pub kind: String,
+    /// The full commit.
+    pub commit: String,
+    /// When it was committed.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// Its subject line.
+    pub subject: String,
+    /// Who wrote it.
+    pub author: String,
+}
+
+/// What validating a descriptor found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ValidationView {
+    /// Whether it would be accepted.
+    pub ok: bool,
+    /// Everything that was found.
+    pub diagnostics: Vec<Diagnostic>,
+}
