@@ -9,5 +9,6 @@ pub mod id;
 pub mod name;
 pub mod plan;
 pub mod run;
+pub mod secret;
 pub mod stack;
 pub mod time;

@@ -11,8 +11,11 @@
 //! Rules of the portable text: TEXT, BIGINT and INTEGER columns only; `$1` placeholders; flags are 0/1; no time made in
 //! SQL; `CAST(SUM(x) AS BIGINT)`; `CAST($1 AS TEXT) IS NULL OR …` for optional filters.
 
+pub mod apps;
 mod database;
 pub mod inventory;
+pub mod nodes;
+pub mod stacks;
 
 use crate::clock::{Clock, Ids};
 use crate::model::actor::Actor;
