@@ -11,6 +11,7 @@ pub mod users;
 
 use crate::config::Settings;
 use crate::providers::Providers;
+pub use crate::store::Change;
 use crate::store::Store;
 pub use error::{ControlError, Result};
 use std::sync::Arc;
@@ -21,9 +22,21 @@ pub struct Control {
     pub(crate) store: Store,
     pub(crate) settings: Arc<Settings>,
     pub(crate) providers: Providers,
+    pub(crate) accounts: Arc<users::Accounts>,
 }
 
 impl Control {
+    /// The verbs over this store. `settings.server.public_url` is the address that people use: it is in the links that
+    /// are made here, so whoever listens on a port picked by the system fills it in first.
+    pub fn new(store: Store, settings: Arc<Settings>, providers: Providers) -> Self {
+        Self {
+            store,
+            settings,
+            providers,
+            accounts: Arc::default(),
+        }
+    }
+
     /// Whether the database answers: what `/readyz` says.
     ///
     /// # Errors
@@ -34,7 +47,7 @@ impl Control {
     }
 
     /// Wake-ups for pages that are looked at: topics such as `stack:stk_…`, `run:run_…`, `log:run_…/fetch`, `stacks`, `apps`.
-    pub fn changes(&self) -> tokio::sync::broadcast::Receiver<crate::store::Change> {
+    pub fn changes(&self) -> tokio::sync::broadcast::Receiver<Change> {
         self.store.changes()
     }
 }

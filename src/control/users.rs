@@ -5,6 +5,13 @@ use crate::model::actor::Actor;
 use crate::model::actor::Role;
 use crate::wire::auth::{LoginLink, NewToken, NewUser, TokenView, UserView};
 
+/// How long a session lasts.
+pub const SESSION_LIFE_MS: i64 = 30 * 24 * 3600 * 1000;
+
+/// What signing in shares between requests.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts;
+
 impl Control {
     /// Who an API token stands for. Marks it as used, at most once a minute.
     ///

@@ -1,1 +1,80 @@
-//! placeholder
+//! HTTP: the only module that knows axum. `api` (JSON), `agents` and `portal` (pages) are siblings over [`crate::control`].
+//!
+//! A handler extracts, is authorised by the type of its first argument ([`auth`]), makes one call into control and maps the
+//! answer. Every error of every surface leaves as one [`problem::ApiError`], which [`problem::render`] writes as
+//! problem+json, a page or a redirect to the sign-in page, so no handler decides that.
+//!
+//! Invariant: nothing here waits longer than the server's shutdown.
+
+pub mod agents;
+pub mod api;
+pub mod auth;
+pub mod changes;
+pub mod csrf;
+pub mod extract;
+pub mod ops;
+pub mod portal;
+pub mod problem;
+pub mod protect;
+pub mod sse;
+pub mod state;
+pub mod trace;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::serve::ListenerExt;
+use problem::ApiError;
+use state::AppState;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+
+// Bodies over this are refused, except on the agents' routes, which set their own limit.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+// How long answers under way may take once the server was told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Every route behind every layer.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .merge(api::router().split_for_parts().0)
+        .merge(agents::router())
+        .merge(ops::router())
+        .merge(portal::router())
+        .fallback(async || ApiError::new("not-found", "There is nothing at this address"))
+        .method_not_allowed_fallback(async || ApiError::new("method-not-allowed", "This address does not take that method"))
+        // The last layer is the outermost one: it sees a request first and its answer last.
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(state.clone(), csrf::refuse_cross_site))
+        .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(from_fn_with_state(state.clone(), problem::render))
+        .layer(from_fn_with_state(state.clone(), protect::add_headers))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(trace::follow))
+        .with_state(state)
+}
+
+/// Serves until `state.shutdown` is cancelled. Event streams and long polls then end at once; other answers get a few
+/// seconds.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> Result<(), std::io::Error> {
+    let shutdown = state.shutdown.clone();
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps small answers back");
+        }
+    });
+    let server = axum::serve(listener, router(state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        done = server.into_future() => done,
+        () = overdue => Ok(()),
+    }
+}

@@ -168,6 +168,9 @@ catalogue! {
     "cancelled" 409 You, "It was cancelled", "Launch again when you want", "Someone cancelled the run; what it had done was undone.";
     "server-unreachable" 503 Platform, "The Greenroom server does not answer", "Check the address and that `greenroom serve` runs", "The CLI or agent could not reach the server.";
     "lease-too-long" 422 You, "The lease is longer than allowed", "Choose a shorter time", "Stacks end by themselves; how long one may live at most is a setting.";
+    "method-not-allowed" 405 You, "This address does not take that method", "Use one of the methods in the `Allow` header", "The address exists, but not for this HTTP method. `/api/v1/openapi.json` lists every address with its methods.";
+    "version-required" 428 You, "Say which version you edited", "Read it again and send its `ETag` as `If-Match`", "A change of something that others may be changing too must name the version it was made from, so that nobody's work is lost.";
+    "too-busy" 503 Nobody, "The server has too much to do", "Try again in a moment", "More requests of this kind are open than the server keeps at once. Nothing was done.";
 }
 
 #[cfg(test)]
