@@ -1,32 +1,89 @@
 //! Apps: register, validate, change, list, and the revisions of their repositories.
 
-use super::{Control, Result};
-use crate::model::actor::Actor;
-use crate::wire::apps::{AppSummary, AppView, RevisionView, ValidationView, VersionView};
+use super::{Control, ControlError, Result};
+use crate::model::actor::{Actor, Role};
+use crate::model::descriptor::Descriptor;
+use crate::model::diagnostic::{Diagnostic, has_errors};
+use crate::model::name::AppName;
+use crate::recipes::descriptor::{check_graph, dependency_order, parse};
+use crate::store::StoreError;
+use crate::store::inventory::{AppRecord, Inventory};
+use crate::store::stacks::StackQuery;
+use crate::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView, ValidationView, VersionView};
+use similar::TextDiff;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 impl Control {
     /// All apps by name, filtered by a text that stands in name, title, owners or tags.
     ///
     /// # Errors
     /// None but the store's.
-    pub async fn list_apps(&self, _actor: &Actor, _text: Option<&str>) -> Result<Vec<AppSummary>> {
-        unimplemented!()
+    pub async fn list_apps(&self, _actor: &Actor, text: Option<&str>) -> Result<Vec<AppSummary>> {
+        let wanted = text.map(str::to_lowercase).filter(|t| !t.trim().is_empty());
+        let inventory = self.store.inventory();
+        let matches = |record: &&Arc<AppRecord>| {
+            let Some(wanted) = &wanted else { return true };
+            let d = &record.descriptor;
+            let words = [
+                d.name().as_str(),
+                d.title(),
+                &d.spec.owners.dev,
+                &d.spec.owners.ops,
+                d.metadata.description.as_deref().unwrap_or(""),
+            ];
+            words
+                .into_iter()
+                .chain(d.metadata.tags.iter().map(String::as_str))
+                .any(|word| word.to_lowercase().contains(wanted.trim()))
+        };
+        Ok(inventory
+            .apps
+            .values()
+            .filter(matches)
+            .map(|record| summary(record))
+            .collect())
     }
 
     /// One app.
     ///
     /// # Errors
     /// `not-found`.
-    pub async fn show_app(&self, _actor: &Actor, _name: &str) -> Result<AppView> {
-        unimplemented!()
+    pub async fn show_app(&self, _actor: &Actor, name: &str) -> Result<AppView> {
+        let (name, record) = self.find_app(name)?;
+        let inventory = self.store.inventory();
+        let versions = self.store.app_versions(&name).await?;
+        let source = versions
+            .into_iter()
+            .find(|v| v.version == record.version)
+            .map(|v| v.source)
+            .unwrap_or_default();
+        let mut needs = dependency_order(std::slice::from_ref(&name), &descriptors(&inventory)).unwrap_or_default();
+        needs.retain(|other| other != &name);
+        let needed_by = inventory
+            .apps
+            .values()
+            .filter(|other| other.descriptor.spec.depends_on.iter().any(|d| d.app == name))
+            .map(|other| other.descriptor.name().as_str().to_owned())
+            .collect();
+        Ok(AppView {
+            summary: summary(&record),
+            needs: needs.into_iter().map(String::from).collect(),
+            needed_by,
+            descriptor: source,
+        })
     }
 
     /// Validates a descriptor without saving it: its text, its recipes and its place among the other apps.
     ///
     /// # Errors
     /// None but the store's; findings are the answer.
-    pub async fn validate_app(&self, _actor: &Actor, _file: &str, _text: &[u8]) -> Result<ValidationView> {
-        unimplemented!()
+    pub async fn validate_app(&self, _actor: &Actor, file: &str, text: &[u8]) -> Result<ValidationView> {
+        let (_, diagnostics) = self.examine(file, text);
+        Ok(ValidationView {
+            ok: !has_errors(&diagnostics),
+            diagnostics,
+        })
     }
 
     /// Registers an app, or saves a new version of it. `if_match` is the version it was edited from: required for an app
@@ -36,29 +93,136 @@ impl Control {
     /// `descriptor-invalid` with findings; `changed-meanwhile` with the difference; `conflict`; `not-allowed` below operator.
     pub async fn save_app(
         &self,
-        _actor: &Actor,
-        _name: Option<&str>,
-        _file: &str,
-        _text: &[u8],
-        _if_match: Option<i64>,
+        actor: &Actor,
+        name: Option<&str>,
+        file: &str,
+        text: &[u8],
+        if_match: Option<i64>,
     ) -> Result<AppView> {
-        unimplemented!()
+        require_operator(actor)?;
+        let (descriptor, diagnostics) = self.examine(file, text);
+        let descriptor = match descriptor {
+            Some(descriptor) if !has_errors(&diagnostics) => descriptor,
+            _ => {
+                let mut error = ControlError::new("descriptor-invalid", "The descriptor has errors");
+                error.fault.why = diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
+                error.diagnostics = diagnostics;
+                return Err(error);
+            }
+        };
+        if name.is_some_and(|name| name != descriptor.name().as_str()) {
+            let why = format!("the descriptor's is `{}`; an app cannot be renamed", descriptor.name());
+            return Err(ControlError::field("metadata.name", why));
+        }
+        let source = String::from_utf8_lossy(text).into_owned();
+        let mut tx = self.store.write(actor, "app.save", descriptor.name().as_str()).await?;
+        let present = tx.app_version(descriptor.name()).await?;
+        match (present, if_match) {
+            (Some((current, false)), None) => {
+                drop(tx);
+                return Err(self
+                    .changed(
+                        &descriptor,
+                        current,
+                        &source,
+                        "it is registered already; say which version you edited",
+                    )
+                    .await?);
+            }
+            (Some((current, false)), Some(edited)) if current != edited => {
+                drop(tx);
+                return Err(self
+                    .changed(
+                        &descriptor,
+                        current,
+                        &source,
+                        &format!("you edited version {edited}; now it is {current}"),
+                    )
+                    .await?);
+            }
+            (None | Some((_, true)), Some(edited)) => {
+                let mut error = ControlError::new(
+                    "changed-meanwhile",
+                    format!("There is no version {edited} of {}", descriptor.name()),
+                );
+                error.fault.why = "it was removed, or never registered".into();
+                return Err(error);
+            }
+            _ => {}
+        }
+        let version = present.map_or(1, |(version, _)| version + 1);
+        tx.detail(format!("version {version}"));
+        match tx.save_app(&descriptor, &source, version, &actor.to_string()).await {
+            Ok(()) => tx.commit().await?,
+            Err(StoreError::Taken(_)) => {
+                drop(tx);
+                return Err(self
+                    .changed(&descriptor, version, &source, "someone saved it in the same moment")
+                    .await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.show_app(actor, descriptor.name().as_str()).await
     }
 
     /// Takes an app out of the inventory. Its versions stay. Refused while another app needs it or a stack runs it.
     ///
     /// # Errors
     /// `not-found`, `conflict`, `not-allowed`.
-    pub async fn remove_app(&self, _actor: &Actor, _name: &str) -> Result<()> {
-        unimplemented!()
+    pub async fn remove_app(&self, actor: &Actor, name: &str) -> Result<()> {
+        require_operator(actor)?;
+        let (name, _) = self.find_app(name)?;
+        let view = self.show_app(actor, name.as_str()).await?;
+        let in_use = |why: String| {
+            let mut error = ControlError::new("conflict", format!("{name} is in use"));
+            error.fault.why = why;
+            error
+        };
+        if !view.needed_by.is_empty() {
+            return Err(in_use(format!("{} need it", view.needed_by.join(", "))));
+        }
+        let (stacks, _) = self
+            .store
+            .stacks(&StackQuery {
+                limit: 1000,
+                ..StackQuery::default()
+            })
+            .await?;
+        if let Some(stack) = stacks.iter().find(|s| s.spec.apps.iter().any(|a| a.app == name)) {
+            return Err(in_use(format!("the stack {} runs it", stack.name)));
+        }
+        let mut tx = self.store.write(actor, "app.remove", name.as_str()).await?;
+        if !tx.remove_app(&name).await? {
+            return Err(ControlError::not_found("app", name.as_str()));
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Every accepted version of an app's descriptor, newest first, each with its difference from the one before.
     ///
     /// # Errors
     /// `not-found`.
-    pub async fn app_versions(&self, _actor: &Actor, _name: &str) -> Result<Vec<VersionView>> {
-        unimplemented!()
+    pub async fn app_versions(&self, _actor: &Actor, name: &str) -> Result<Vec<VersionView>> {
+        let name: AppName = name.parse().map_err(|_| ControlError::not_found("app", name))?;
+        let versions = self.store.app_versions(&name).await?;
+        if versions.is_empty() {
+            return Err(ControlError::not_found("app", name.as_str()));
+        }
+        let before = |index: usize| {
+            versions
+                .get(index + 1)
+                .map_or("", |v: &crate::store::apps::AppVersion| v.source.as_str())
+        };
+        Ok(versions
+            .iter()
+            .enumerate()
+            .map(|(index, v)| VersionView {
+                version: v.version,
+                actor: v.actor.clone(),
+                at: v.at,
+                diff: difference(before(index), &v.source, v.version - 1, v.version),
+            })
+            .collect())
     }
 
     /// Branches, tags and recent commits of an app's repository, newest first. Reads from the mirror; refreshes it first
@@ -66,7 +230,115 @@ impl Control {
     ///
     /// # Errors
     /// `not-found`, `repository-unreachable`.
-    pub async fn app_revisions(&self, _actor: &Actor, _name: &str, _fresh: bool) -> Result<Vec<RevisionView>> {
-        unimplemented!()
+    pub async fn app_revisions(&self, _actor: &Actor, name: &str, fresh: bool) -> Result<Vec<RevisionView>> {
+        let (_, record) = self.find_app(name)?;
+        let repository = &record.descriptor.spec.repository;
+        self.mirrors.refresh(repository, fresh).await?;
+        let found = self.mirrors.revisions(repository).await?;
+        Ok(found
+            .into_iter()
+            .map(|r| RevisionView {
+                name: r.name,
+                kind: r.kind.to_owned(),
+                commit: r.commit.into(),
+                at: r.at,
+                subject: r.subject,
+                author: r.author,
+            })
+            .collect())
+    }
+
+    fn find_app(&self, name: &str) -> Result<(AppName, Arc<AppRecord>)> {
+        let parsed: AppName = name.parse().map_err(|_| ControlError::not_found("app", name))?;
+        let record = self.store.inventory().app(&parsed).cloned();
+        record
+            .map(|record| (parsed, record))
+            .ok_or_else(|| ControlError::not_found("app", name))
+    }
+
+    // Everything that can be found before saving: the text, the recipes it names, its place among the others.
+    fn examine(&self, file: &str, text: &[u8]) -> (Option<Descriptor>, Vec<Diagnostic>) {
+        let (descriptor, mut diagnostics) = parse(file, text);
+        if let Some(descriptor) = &descriptor {
+            let inventory = self.store.inventory();
+            diagnostics.extend(check_graph(file, text, descriptor, &descriptors(&inventory), &self.bundle));
+        }
+        (descriptor, diagnostics)
+    }
+
+    async fn changed(&self, descriptor: &Descriptor, current: i64, mine: &str, why: &str) -> Result<ControlError> {
+        let versions = self.store.app_versions(descriptor.name()).await?;
+        let newest = versions.first();
+        let theirs = newest.map(|v| v.source.as_str()).unwrap_or_default();
+        let mut error = ControlError::new("changed-meanwhile", format!("{} was not saved", descriptor.name()));
+        error.fault.why = match newest {
+            Some(version) => format!("{why} (version {} by {} at {})", version.version, version.actor, version.at),
+            None => why.to_owned(),
+        };
+        let diff = TextDiff::from_lines(theirs, mine)
+            .unified_diff()
+            .header("what is saved now", "what you sent")
+            .to_string();
+        error.changed = Some((newest.map_or(current, |v| v.version), diff));
+        Ok(error)
+    }
+}
+
+fn require_operator(actor: &Actor) -> Result<()> {
+    if actor.role() >= Some(Role::Operator) {
+        Ok(())
+    } else {
+        Err(ControlError::new("not-allowed", "Changing apps takes the role operator"))
+    }
+}
+
+fn descriptors(inventory: &Inventory) -> BTreeMap<AppName, &Descriptor> {
+    inventory
+        .apps
+        .iter()
+        .map(|(name, record)| (name.clone(), &record.descriptor))
+        .collect()
+}
+
+fn difference(before: &str, after: &str, from: i64, to: i64) -> String {
+    TextDiff::from_lines(before, after)
+        .unified_diff()
+        .header(&format!("version {from}"), &format!("version {to}"))
+        .to_string()
+}
+
+fn summary(record: &AppRecord) -> AppSummary {
+    let d = &record.descriptor;
+    AppSummary {
+        name: d.name().as_str().to_owned(),
+        title: d.title().to_owned(),
+        description: d.metadata.description.clone().unwrap_or_default(),
+        kind: d.spec.kind.clone(),
+        dev_owner: d.spec.owners.dev.clone(),
+        ops_owner: d.spec.owners.ops.clone(),
+        depends_on: d.spec.depends_on.iter().map(|dep| dep.app.as_str().to_owned()).collect(),
+        databases: d
+            .spec
+            .resources
+            .iter()
+            .map(|(name, resource)| {
+                let fixture = resource.data.fixture.is_some();
+                let starts_with_fixture = fixture && resource.data.default.as_deref() != Some("empty");
+                DatabaseView {
+                    key: format!("{}/{name}", d.name()),
+                    engine: resource.kind.clone(),
+                    choices: if fixture {
+                        vec!["fixture".into(), "empty".into()]
+                    } else {
+                        vec!["empty".into()]
+                    },
+                    default: if starts_with_fixture { "fixture" } else { "empty" }.into(),
+                }
+            })
+            .collect(),
+        public: d.spec.ports.values().any(|port| port.public),
+        default_ref: d.spec.default_ref.clone(),
+        version: record.version,
+        updated_at: record.updated_at,
     }
 }

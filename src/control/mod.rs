@@ -3,36 +3,61 @@
 //!
 //! Every verb takes who asks first and answers with the bodies of [`crate::wire`].
 
+pub mod agents;
 pub mod apps;
 pub mod error;
+pub mod keeper;
 pub mod runs;
 pub mod stacks;
 pub mod users;
 
 use crate::config::Settings;
+use crate::git::Mirrors;
+use crate::model::actor::Actor;
 use crate::providers::Providers;
+use crate::providers::postgres::DatabaseServer;
+use crate::recipes::bundle::Bundle;
 pub use crate::store::Change;
-use crate::store::Store;
+use crate::store::{AuditRow, Store};
 pub use error::{ControlError, Result};
 use std::sync::Arc;
+
+/// What the verbs are built from.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The settings. `server.public_url` is filled in by whoever listens, because a port of 0 is only known then.
+    pub settings: Arc<Settings>,
+    /// Where nodes come from.
+    pub providers: Providers,
+    /// The mirrors of repositories.
+    pub mirrors: Mirrors,
+    /// The recipes.
+    pub bundle: Arc<Bundle>,
+    /// The server that `postgres` resources get databases in.
+    pub postgres: Option<DatabaseServer>,
+}
 
 /// Everything the verbs need. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Control {
-    pub(crate) store: Store,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) providers: Providers,
+    parts: Arc<Parts>,
     pub(crate) accounts: Arc<users::Accounts>,
 }
 
+impl std::ops::Deref for Control {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
 impl Control {
-    /// The verbs over this store. `settings.server.public_url` is the address that people use: it is in the links that
-    /// are made here, so whoever listens on a port picked by the system fills it in first.
-    pub fn new(store: Store, settings: Arc<Settings>, providers: Providers) -> Self {
+    /// The verbs over these parts.
+    pub fn new(parts: Parts) -> Self {
         Self {
-            store,
-            settings,
-            providers,
+            parts: Arc::new(parts),
             accounts: Arc::default(),
         }
     }
@@ -49,5 +74,13 @@ impl Control {
     /// Wake-ups for pages that are looked at: topics such as `stack:stk_…`, `run:run_…`, `log:run_…/fetch`, `stacks`, `apps`.
     pub fn changes(&self) -> tokio::sync::broadcast::Receiver<Change> {
         self.store.changes()
+    }
+
+    /// Who did what to a thing, newest first.
+    ///
+    /// # Errors
+    /// None but the store's.
+    pub async fn audit(&self, _actor: &Actor, subject: Option<&str>, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
+        Ok(self.store.audit(subject, before, limit.clamp(1, 200)).await?)
     }
 }

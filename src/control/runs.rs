@@ -1,18 +1,24 @@
 //! Runs: look, cancel, retry, skip; read logs.
 
-use super::{Control, Result};
-use crate::model::actor::Actor;
+use super::stacks::may_change;
+use super::{Control, ControlError, Result};
+use crate::model::actor::{Actor, Role};
+use crate::model::id::{RunId, StackId};
 use crate::model::run::Signal;
+use crate::store::runs::{RunRecord, allowed_actions, waiting_for};
 use crate::wire::Page;
-use crate::wire::runs::{LogPage, RunView};
+use crate::wire::runs::{LogPage, RunView, StepView};
+
+const LOG_PAGE: i64 = 500;
 
 impl Control {
     /// One run with its steps.
     ///
     /// # Errors
     /// `not-found`.
-    pub async fn show_run(&self, _actor: &Actor, _id: &str) -> Result<RunView> {
-        unimplemented!()
+    pub async fn show_run(&self, actor: &Actor, id: &str) -> Result<RunView> {
+        let record = self.find_run(id).await?;
+        self.run_view(actor, &record).await
     }
 
     /// Runs, newest first; those about one thing where `subject`.
@@ -21,27 +27,157 @@ impl Control {
     /// None but the store's.
     pub async fn list_runs(
         &self,
-        _actor: &Actor,
-        _subject: Option<&str>,
-        _cursor: Option<&str>,
-        _limit: i64,
+        actor: &Actor,
+        subject: Option<&str>,
+        cursor: Option<&str>,
+        limit: i64,
     ) -> Result<Page<RunView>> {
-        unimplemented!()
+        let cursor = match cursor {
+            None => None,
+            Some(cursor) => Some(cursor.parse::<RunId>().map_err(|e| ControlError::field("cursor", e))?),
+        };
+        let limit = limit.clamp(1, 200);
+        let (mut records, total) = self.store.runs_of(subject, cursor.as_ref(), limit + 1).await?;
+        let more = records.len() > usize::try_from(limit).unwrap_or(200);
+        if more {
+            records.pop();
+        }
+        let next = if more {
+            records.last().map(|r| r.run.id.as_str().to_owned())
+        } else {
+            None
+        };
+        let mut items = Vec::with_capacity(records.len());
+        for record in &records {
+            items.push(self.run_view(actor, record).await?);
+        }
+        Ok(Page { total, items, next })
     }
 
     /// Says something to a run. `request_id` makes a second identical call the same one.
     ///
     /// # Errors
     /// `not-found`; `conflict` where the run is in no state for it; `not-allowed` for other people's stacks below operator.
-    pub async fn signal_run(&self, _actor: &Actor, _id: &str, _signal: Signal, _request_id: Option<&str>) -> Result<RunView> {
-        unimplemented!()
+    pub async fn signal_run(&self, actor: &Actor, id: &str, signal: Signal, request_id: Option<&str>) -> Result<RunView> {
+        let record = self.find_run(id).await?;
+        if !self.may_signal(actor, &record).await? {
+            return Err(ControlError::new(
+                "not-allowed",
+                "Only the stack's owner or an operator may do this",
+            ));
+        }
+        let verb = match &signal {
+            Signal::Cancel { .. } => "cancel",
+            Signal::Retry { .. } => "retry",
+            Signal::Skip { .. } => "skip",
+            Signal::Complete { .. } => "complete",
+            Signal::Abandon { .. } => "abandon",
+        };
+        if !allowed_actions(&record).iter().any(|allowed| allowed == verb) {
+            let mut error = ControlError::new("conflict", format!("The run is {} now", record.run.state));
+            error.fault.why = format!("there is nothing to {verb}");
+            return Err(error);
+        }
+        if let Signal::Skip { step, reason } | Signal::Complete { step, reason } = &signal {
+            if reason.trim().is_empty() {
+                return Err(ControlError::field("reason", "say why, for whoever reads it later"));
+            }
+            if !record.steps.iter().any(|s| &s.spec.key == step) {
+                return Err(ControlError::not_found("step", step));
+            }
+        }
+        let mut tx = self
+            .store
+            .write(actor, &format!("run.{verb}"), record.run.id.as_str())
+            .await?;
+        tx.detail(record.run.title.as_str());
+        tx.insert_signal(&record.run.id, &signal, actor, request_id).await?;
+        tx.commit().await?;
+        self.show_run(actor, id).await
     }
 
     /// The log of one step after a place in it.
     ///
     /// # Errors
     /// `not-found`.
-    pub async fn step_log(&self, _actor: &Actor, _run: &str, _step: &str, _after: i64) -> Result<LogPage> {
-        unimplemented!()
+    pub async fn step_log(&self, _actor: &Actor, run: &str, step: &str, after: i64) -> Result<LogPage> {
+        let record = self.find_run(run).await?;
+        if !record.steps.iter().any(|s| s.spec.key == step) {
+            return Err(ControlError::not_found("step", step));
+        }
+        let chunks = self
+            .store
+            .read_log(&format!("{}/{step}", record.run.id), after, LOG_PAGE)
+            .await?;
+        let next = chunks.last().map_or(after, |chunk| chunk.seq);
+        Ok(LogPage {
+            chunks,
+            next,
+            open: !record.run.state.is_ended(),
+        })
+    }
+
+    async fn find_run(&self, id: &str) -> Result<RunRecord> {
+        let found = match id.parse::<RunId>() {
+            Ok(id) => self.store.run(&id).await?,
+            Err(_) => None,
+        };
+        found.ok_or_else(|| ControlError::not_found("run", id))
+    }
+
+    async fn may_signal(&self, actor: &Actor, record: &RunRecord) -> Result<bool> {
+        if actor.role() >= Some(Role::Operator) {
+            return Ok(true);
+        }
+        let Ok(stack) = record.run.subject.parse::<StackId>() else {
+            return Ok(false);
+        };
+        Ok(self
+            .store
+            .stack(&stack)
+            .await?
+            .is_some_and(|stack| may_change(actor, &stack.owner)))
+    }
+
+    pub(super) async fn run_view(&self, actor: &Actor, record: &RunRecord) -> Result<RunView> {
+        let run = &record.run;
+        let usual = self.store.usual_step_ms(&run.kind).await?;
+        let actions = if self.may_signal(actor, record).await? {
+            allowed_actions(record)
+        } else {
+            Vec::new()
+        };
+        Ok(RunView {
+            id: run.id.as_str().to_owned(),
+            kind: run.kind.clone(),
+            title: run.title.clone(),
+            subject: run.subject.clone(),
+            actor: run.actor.clone(),
+            state: run.state,
+            waiting_for: waiting_for(record),
+            fault: run.fault.clone(),
+            created_at: run.created_at,
+            started_at: run.started_at,
+            ended_at: run.ended_at,
+            usual_ms: self.store.usual_ms(&run.kind).await?,
+            steps: record
+                .steps
+                .iter()
+                .map(|step| StepView {
+                    key: step.spec.key.clone(),
+                    kind: step.spec.kind.clone(),
+                    title: step.spec.title.clone(),
+                    after: step.spec.after.clone(),
+                    state: step.state,
+                    attempt: step.attempt,
+                    started_at: step.started_at,
+                    ended_at: step.ended_at,
+                    usual_ms: usual.get(&step.spec.key).copied(),
+                    waiting_for: String::new(),
+                    fault: step.fault.clone(),
+                })
+                .collect(),
+            actions: actions.into_iter().map(|action| action.to_string()).collect(),
+        })
     }
 }

@@ -42,6 +42,19 @@ impl NodeConfiguration {
     }
 }
 
+/// Where things go on a node; what differs between a sandbox and a server is here and nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Checkouts and builds: `/srv/apps`.
+    pub apps: String,
+    /// Data that outlives a release: `/var/lib/apps`.
+    pub data: String,
+    /// Configuration files: `/etc/apps`.
+    pub config: String,
+    /// Log files of programs that insist on them: `/var/log/apps`.
+    pub logs: String,
+}
+
 /// One thing that should be true on the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {

@@ -1,1 +1,7 @@
-//! placeholder
+//! What runs on the engine: one file a plan. Pure: from what was asked for to a graph of steps.
+
+pub mod destroy_stack;
+pub mod launch_stack;
+pub mod update_stack;
+
+pub use crate::steps::view;

@@ -5,6 +5,7 @@
 //! that changes something carries a fencing token, and a provider refuses a token below the highest it has seen for that
 //! node, so a controller that wakes up late changes nothing.
 
+pub use crate::model::configuration::Layout;
 use crate::model::id::{NodeId, StackId};
 use crate::model::stack::Size;
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub mod fake;
+pub mod postgres;
 pub mod sandbox;
 
 /// `(term, epoch)` of the run's lease; compared lexicographically.
@@ -78,19 +80,6 @@ pub struct NodeHandle {
     pub confined_to: Option<String>,
     /// How well it is kept apart, for people: "bubblewrap: own processes, read-only system, hidden homes".
     pub isolation: String,
-}
-
-/// Where things go on a node; what differs between a sandbox and a server is here and nowhere else.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
-    /// Checkouts and builds: `/srv/apps`.
-    pub apps: String,
-    /// Data that outlives a release: `/var/lib/apps`.
-    pub data: String,
-    /// Configuration files: `/etc/apps`.
-    pub config: String,
-    /// Log files of programs that insist on them: `/var/log/apps`.
-    pub logs: String,
 }
 
 /// What a provider can do and how well it keeps nodes apart.

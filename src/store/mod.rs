@@ -14,7 +14,9 @@
 pub mod apps;
 mod database;
 pub mod inventory;
+pub mod logs;
 pub mod nodes;
+pub mod runs;
 pub mod stacks;
 
 use crate::clock::{Clock, Ids};

@@ -1,2 +1,3 @@
-#[test]
-fn t() {}
+//! The integration tests: one binary, one link. Modules by part; `support` has the harness.
+
+mod architecture;

@@ -1,0 +1,218 @@
+//! Looking at stacks: one, many, and what their services say.
+
+use super::super::{Control, ControlError, Result};
+use super::plan::app_views;
+use super::{StackFilter, may_change};
+use crate::model::actor::Actor;
+use crate::model::descriptor::Descriptor;
+use crate::model::fault::Fault;
+use crate::model::id::StackId;
+use crate::model::run::RunState;
+use crate::model::stack::{Stack, StackState};
+use crate::plans::view;
+use crate::providers::NodeHandle;
+use crate::store::stacks::StackQuery;
+use crate::wire::Page;
+use crate::wire::agent::Report;
+use crate::wire::runs::LogPage;
+use crate::wire::stacks::{ServiceView, StackAppView, StackView};
+
+// An agent asks at least once a minute; after two it is not heard of.
+const SILENCE_MS: i64 = 120_000;
+const LOG_PAGE: i64 = 500;
+
+impl Control {
+    /// Stacks, newest first.
+    ///
+    /// # Errors
+    /// None but the store's.
+    pub async fn list_stacks(&self, actor: &Actor, filter: &StackFilter) -> Result<Page<StackView>> {
+        let before = match &filter.cursor {
+            None => None,
+            Some(cursor) => Some(cursor.parse::<StackId>().map_err(|e| ControlError::field("cursor", e))?),
+        };
+        let limit = filter.limit.clamp(1, 200);
+        let query = StackQuery {
+            owner: filter.mine.then(|| actor.user_id().cloned()).flatten(),
+            ended: filter.ended,
+            text: filter.text.clone().filter(|t| !t.trim().is_empty()),
+            before,
+            limit: limit + 1,
+        };
+        let (mut stacks, total) = self.store.stacks(&query).await?;
+        let more = stacks.len() > usize::try_from(limit).unwrap_or(200);
+        if more {
+            stacks.pop();
+        }
+        let next = if more {
+            stacks.last().map(|s| s.id.as_str().to_owned())
+        } else {
+            None
+        };
+        let mut items = Vec::with_capacity(stacks.len());
+        for stack in &stacks {
+            items.push(self.stack_view(actor, stack).await?);
+        }
+        Ok(Page { total, items, next })
+    }
+
+    /// One stack, by id or by the name it has or last had.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn show_stack(&self, actor: &Actor, id_or_name: &str) -> Result<StackView> {
+        let stack = self.find_stack(id_or_name).await?;
+        self.stack_view(actor, &stack).await
+    }
+
+    /// What a service of a stack says, after a place in it.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn service_log(&self, _actor: &Actor, id_or_name: &str, service: &str, after: i64) -> Result<LogPage> {
+        let stack = self.find_stack(id_or_name).await?;
+        let known = service.len() <= 200 && service.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if !known {
+            return Err(ControlError::not_found("service", service));
+        }
+        let stream = service_stream(&stack.id, service);
+        let chunks = self.store.read_log(&stream, after, LOG_PAGE).await?;
+        let next = chunks.last().map_or(after, |chunk| chunk.seq);
+        Ok(LogPage {
+            chunks,
+            next,
+            open: !matches!(stack.state, StackState::Destroyed | StackState::Failed),
+        })
+    }
+
+    async fn stack_view(&self, actor: &Actor, stack: &Stack) -> Result<StackView> {
+        let descriptors = view::descriptors(&self.store, &stack.spec).await?;
+        let mut apps = app_views(&stack.spec, &descriptors);
+        let run = match &stack.run {
+            Some(id) => self.store.run(id).await?,
+            None => None,
+        };
+        let node = match &stack.node {
+            Some(id) => self.store.node(id).await?,
+            None => None,
+        };
+        let mut isolation = self
+            .providers
+            .get(&stack.provider)
+            .map(|p| p.capabilities().isolation)
+            .unwrap_or_default();
+        let mut health = "unknown";
+        let mut fault = stack.fault.clone();
+        if let Some(node) = &node {
+            if let Some(handle) = node.handle.clone().and_then(|v| serde_json::from_value::<NodeHandle>(v).ok()) {
+                isolation = handle.isolation;
+            }
+            let report = match &node.desired {
+                Some(desired) => self.store.report(&node.id, desired).await?,
+                None => None,
+            };
+            if let Some(report) = report.and_then(|row| serde_json::from_value::<Report>(row.body).ok()) {
+                health = if report.services.iter().all(|s| s.state == "running") {
+                    "healthy"
+                } else {
+                    "degraded"
+                };
+                place_services(&mut apps, &descriptors, &report);
+                if stack.state == StackState::Ready && fault.is_none() {
+                    fault = report.fault;
+                }
+            }
+            let silent = node.seen_at.is_none_or(|seen| self.store.now().since(seen) > SILENCE_MS);
+            if silent && stack.state == StackState::Ready {
+                health = "unknown";
+                fault = fault.or_else(|| {
+                    Some(Fault::new(
+                        "agent-lost",
+                        "The server's agent has not been heard of for two minutes",
+                    ))
+                });
+            }
+        }
+        if let Some(record) = &run
+            && record.run.state == RunState::Stuck
+        {
+            fault = record.run.fault.clone().or(fault);
+        }
+        let mut links = stack.links.clone();
+        links.sort_by_key(|link| !link.public);
+        let run = match &run {
+            Some(record) => Some(self.run_view(actor, record).await?),
+            None => None,
+        };
+        Ok(StackView {
+            id: stack.id.as_str().to_owned(),
+            name: stack.name.as_str().to_owned(),
+            owner: self.store.user_name(&stack.owner).await?,
+            mine: actor.user_id() == Some(&stack.owner),
+            state: stack.state,
+            health: health.to_owned(),
+            fault,
+            provider: stack.provider.clone(),
+            isolation,
+            size: stack.spec.size,
+            apps,
+            data: stack.spec.data.clone(),
+            links,
+            created_at: stack.created_at,
+            ready_at: stack.ready_at,
+            lease_until: stack.lease_until,
+            lease_max: stack.lease_max,
+            run,
+            version: stack.version,
+            actions: actions(stack, actor),
+        })
+    }
+}
+
+/// The log stream of a service; named by stack, so that it stays readable after its node is gone.
+pub(in crate::control) fn service_stream(stack: &StackId, service: &str) -> String {
+    format!("{stack}/service/{service}")
+}
+
+fn place_services(apps: &mut [StackAppView], descriptors: &[Descriptor], report: &Report) {
+    for service in &report.services {
+        let owner = descriptors
+            .iter()
+            .filter(|d| {
+                service
+                    .name
+                    .strip_prefix(d.name().as_str())
+                    .is_some_and(|rest| rest.starts_with('-'))
+            })
+            .max_by_key(|d| d.name().as_str().len());
+        let Some(owner) = owner else { continue };
+        if let Some(app) = apps.iter_mut().find(|a| a.app == owner.name().as_str()) {
+            app.services.push(ServiceView {
+                name: service.name.clone(),
+                state: service.state.clone(),
+                restarts: service.restarts,
+            });
+        }
+    }
+}
+
+fn actions(stack: &Stack, actor: &Actor) -> Vec<String> {
+    let mut all = Vec::new();
+    let serves = matches!(stack.state, StackState::Ready | StackState::Tainted | StackState::Updating);
+    if serves && stack.links.iter().any(|l| l.public) {
+        all.push("open");
+    }
+    if may_change(actor, &stack.owner) {
+        match stack.state {
+            StackState::Ready => all.extend(["extend", "update"]),
+            StackState::Tainted => all.extend(["extend", "update", "retry"]),
+            StackState::Failed => all.push("retry"),
+            StackState::Building | StackState::Updating => all.push("extend"),
+            StackState::Destroying | StackState::Destroyed => {}
+        }
+        if !matches!(stack.state, StackState::Destroyed) {
+            all.push("destroy");
+        }
+    }
+    all.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,71 @@
+//! `begin_stack`: the first step of a launch or update. It does nothing; what counts is its undo, which comes last when a
+//! run is compensated and settles what state the stack is left in.
+
+use super::Tools;
+use crate::engine::kind::{StepContext, StepError, StepKind};
+use crate::model::fault::Fault;
+use crate::model::id::StackId;
+use crate::model::plan::EffectClass;
+use crate::model::stack::StackState;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Input of `begin_stack`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Input {
+    /// The stack.
+    pub stack: StackId,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct BeginStack(pub(super) Arc<Tools>);
+
+#[async_trait]
+impl StepKind for BeginStack {
+    fn name(&self) -> &'static str {
+        "begin_stack"
+    }
+
+    fn class(&self) -> EffectClass {
+        EffectClass::Convergent
+    }
+
+    async fn apply(&self, _cx: &StepContext) -> Result<Value, StepError> {
+        Ok(Value::Null)
+    }
+
+    async fn undo(&self, cx: &StepContext) -> Result<(), StepError> {
+        let input: Input = cx.input()?;
+        let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
+        let Some(mut stack) = tx.stack(&input.stack).await.map_err(Fault::from)? else {
+            return Ok(());
+        };
+        let cause = cx
+            .cause
+            .clone()
+            .unwrap_or_else(|| Fault::new("cancelled", "It was cancelled"));
+        match stack.state {
+            StackState::Building => {
+                stack.state = StackState::Failed;
+                stack.node = None;
+                stack.links = Vec::new();
+            }
+            StackState::Updating => {
+                stack.state = StackState::Tainted;
+                // What was asked for is kept in `previous`, so that a retry knows it; what serves is what served before.
+                if let Some(before) = stack.previous.take() {
+                    stack.previous = Some(std::mem::replace(&mut stack.spec, before));
+                }
+            }
+            // It is being destroyed meanwhile, or this undo is a repetition.
+            _ => return Ok(()),
+        }
+        stack.fault = Some(cause);
+        tx.update_stack(&mut stack).await.map_err(Fault::from)?;
+        tx.commit().await.map_err(Fault::from)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! `publish_stack`: the last step of a launch or update: the stack is ready and its links work.
+
+use super::{Tools, view};
+use crate::engine::kind::{StepContext, StepError, StepKind};
+use crate::model::fault::Fault;
+use crate::model::plan::EffectClass;
+use crate::model::stack::StackState;
+use async_trait::async_trait;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug)]
+pub struct PublishStack(pub(super) Arc<Tools>);
+
+#[async_trait]
+impl StepKind for PublishStack {
+    fn name(&self) -> &'static str {
+        "publish_stack"
+    }
+
+    fn class(&self) -> EffectClass {
+        EffectClass::Convergent
+    }
+
+    async fn apply(&self, cx: &StepContext) -> Result<Value, StepError> {
+        let input: super::begin_stack::Input = cx.input()?;
+        let stack = self.0.stack(&input.stack).await?;
+        let links = view::links(&self.0.store, &stack).await?;
+        let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
+        let now = tx.at();
+        let Some(mut stack) = tx.stack(&input.stack).await.map_err(Fault::from)? else {
+            return Err(StepError::Final(Fault::new("not-found", "The stack is gone")));
+        };
+        if matches!(stack.state, StackState::Building | StackState::Updating) {
+            stack.state = StackState::Ready;
+            stack.links = links;
+            stack.previous = None;
+            stack.fault = None;
+            stack.ready_at = stack.ready_at.or(Some(now));
+            tx.update_stack(&mut stack).await.map_err(Fault::from)?;
+            tx.commit().await.map_err(Fault::from)?;
+        }
+        for link in stack.links.iter().filter(|l| l.public) {
+            cx.log.line(format!("{}: {}", link.label, link.url)).await;
+        }
+        Ok(Value::Null)
+    }
+}
