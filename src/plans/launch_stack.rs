@@ -10,7 +10,7 @@ use crate::model::descriptor::Descriptor;
 use crate::model::id::NodeId;
 use crate::model::plan::{Plan, Retry, StepSpec};
 use crate::model::stack::{Stack, StackSpec};
-use crate::steps::{begin_stack, check_page, configure_node, converge_node, create_database, create_node, fetch_revision};
+use crate::steps::{begin_stack, check_page, configure_node, converge_node, create_database, create_node, fetch_revision, view};
 use crate::store::nodes::DatabaseRow;
 
 /// Builds and health checks of a real app may take a while; each has its own, shorter limit on the node.
@@ -49,7 +49,7 @@ pub fn plan(stack: &Stack, node: &NodeId, descriptors: &[Descriptor], databases:
             stack: stack.id.clone(),
             node: node.clone(),
             provider: stack.provider.clone(),
-            ports: ports(descriptors),
+            ports: view::ports(descriptors),
         })
         .undoable(),
     );
@@ -65,14 +65,6 @@ pub fn plan(stack: &Stack, node: &NodeId, descriptors: &[Descriptor], databases:
 /// Name of the secret that holds a database role's password.
 pub fn view_secret(database: &DatabaseRow) -> String {
     format!("{}/database/{}", database.app, database.resource)
-}
-
-/// `app/port` of every port of these apps.
-pub fn ports(descriptors: &[Descriptor]) -> Vec<String> {
-    descriptors
-        .iter()
-        .flat_map(|d| d.spec.ports.keys().map(move |port| format!("{}/{port}", d.name())))
-        .collect()
 }
 
 pub(super) fn begin(stack: &Stack) -> StepSpec {

@@ -50,6 +50,14 @@ pub fn database_name(stack: &StackId, app: &AppName, resource: &str) -> String {
     format!("gr_{}_{}_{}", &stack.as_str()[4..24], plain(app.as_str()), plain(resource))
 }
 
+/// `app/port` of every port of these apps.
+pub fn ports(descriptors: &[Descriptor]) -> Vec<String> {
+    descriptors
+        .iter()
+        .flat_map(|d| d.spec.ports.keys().map(move |port| format!("{}/{port}", d.name())))
+        .collect()
+}
+
 /// What the recipes see of a real node.
 pub fn of_node(
     stack: &Stack,
@@ -96,7 +104,7 @@ pub fn preview(
         config: format!("{root}/etc/apps"),
         logs: format!("{root}/var/log/apps"),
     };
-    let keys = crate::plans::launch_stack::ports(descriptors);
+    let keys = ports(descriptors);
     let place = Place {
         layout,
         confined_to: (!can.whole_machine).then(|| root.to_owned()),

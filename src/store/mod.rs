@@ -86,14 +86,23 @@ pub struct Store {
     pub(crate) inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Inner {
+    url: String,
     pub(crate) pool: AnyPool,
     backend: Backend,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     changes: broadcast::Sender<Change>,
     inventory: ArcSwap<Inventory>,
+}
+
+impl std::fmt::Debug for Inner {
+    // The URL may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("backend", &self.backend.name())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Store {
@@ -107,6 +116,7 @@ impl Store {
         sqlx::migrate!("./migrations").run(&pool).await?;
         let (changes, _) = broadcast::channel(4096);
         let inner = Inner {
+            url: url.to_owned(),
             pool,
             backend,
             clock,
@@ -123,6 +133,11 @@ impl Store {
     /// Closes every connection.
     pub async fn close(&self) {
         self.inner.pool.close().await;
+    }
+
+    /// The URL it was opened with, which may hold a password: for connecting again, never for showing.
+    pub fn url(&self) -> &str {
+        &self.inner.url
     }
 
     /// `sqlite` or `postgres`.

@@ -1,0 +1,4 @@
+//! Stories of the store, told to both databases.
+
+mod inventory;
+mod nodes;

@@ -1,0 +1,3 @@
+//! The harness: databases of both kinds, thrown away afterwards.
+
+pub mod database;
