@@ -62,6 +62,16 @@ impl Control {
         }
     }
 
+    // The address that people use.
+    pub(crate) fn public_url(&self) -> String {
+        let server = &self.settings.server;
+        if server.public_url.is_empty() {
+            format!("http://{}", server.listen)
+        } else {
+            server.public_url.trim_end_matches('/').to_owned()
+        }
+    }
+
     /// Whether the database answers: what `/readyz` says.
     ///
     /// # Errors

@@ -140,8 +140,8 @@ pub fn json(problem: &Problem) -> Response {
     response
 }
 
-// Everything but what is plain in a query value.
-fn encode(text: &str) -> String {
+/// Text for a value of a query.
+pub(super) fn encode(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {

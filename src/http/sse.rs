@@ -46,7 +46,7 @@ struct Changed {
 
 /// Streams the names of topics that change.
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "events", params(EventsQuery),
+    get, path = "/api/v1/events", tag = "events", params(EventsQuery), security(("token" = ["viewer"])),
     responses((status = 200, description = "`ready`, then `changed` events with `{\"topics\":[…]}`", content_type = "text/event-stream", body = String))
 )]
 pub async fn stream_events(

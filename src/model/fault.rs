@@ -97,7 +97,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// One entry of the catalogue of codes.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct CodeEntry {
     /// The stable code.
     pub code: &'static str,

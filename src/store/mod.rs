@@ -18,6 +18,7 @@ pub mod logs;
 pub mod nodes;
 pub mod runs;
 pub mod stacks;
+pub mod users;
 
 use crate::clock::{Clock, Ids};
 use crate::model::actor::Actor;

@@ -1,11 +1,111 @@
 //! The JSON API under `/api/v1`, documented as it is routed.
+//!
+//! The document's `security` names the least role of each address; a test holds every handler to it.
+
+pub mod apps;
+pub mod page;
+pub mod reference;
+pub mod runs;
+pub mod stacks;
+pub mod tokens;
+pub mod users;
 
 use super::sse;
 use super::state::AppState;
+use crate::wire::problem::Problem;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Greenroom",
+        description = "Staging servers by asking. Send an API token as `Authorization: Bearer grt_…`; browsers use their session. \
+                       Every error is an RFC 9457 problem with a stable `code`; `GET /api/v1/codes/{code}` explains it. \
+                       Lists answer `total`, `items` and `next`, which goes into `cursor`, and a `Link` header with `rel=\"next\"`."
+    ),
+    components(schemas(Problem)),
+    modifiers(&Scheme)
+)]
+struct Base;
+
+struct Scheme;
+
+impl Modify for Scheme {
+    fn modify(&self, document: &mut Document) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API token; its role is listed with each address"))
+            .build();
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
 /// All routes with their document.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(sse::stream_events))
+    OpenApiRouter::with_openapi(Base::openapi())
+        .routes(routes!(apps::list_apps, apps::create_app))
+        .routes(routes!(apps::validate_app))
+        .routes(routes!(apps::show_app, apps::save_app, apps::remove_app))
+        .routes(routes!(apps::list_versions))
+        .routes(routes!(apps::list_revisions))
+        .routes(routes!(stacks::plan_stack))
+        .routes(routes!(stacks::list_stacks, stacks::launch_stack))
+        .routes(routes!(stacks::show_stack, stacks::destroy_stack))
+        .routes(routes!(stacks::extend_stack))
+        .routes(routes!(stacks::update_stack))
+        .routes(routes!(stacks::retry_stack))
+        .routes(routes!(stacks::read_service_log))
+        .routes(routes!(runs::list_runs))
+        .routes(routes!(runs::show_run))
+        .routes(routes!(runs::signal_run))
+        .routes(routes!(runs::read_step_log))
+        .routes(routes!(users::show_me))
+        .routes(routes!(users::set_password))
+        .routes(routes!(users::end_sessions))
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::revoke_token))
+        .routes(routes!(users::list_users, users::create_user))
+        .routes(routes!(users::change_user))
+        .routes(routes!(users::create_login_link))
+        .routes(routes!(sse::stream_events))
+        .routes(routes!(reference::list_codes))
+        .routes(routes!(reference::show_code))
+        .routes(routes!(reference::show_document))
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> Document {
+    let mut document = router().into_openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    // Errors look the same everywhere, so they are written down once.
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let problem = ResponseBuilder::new()
+        .description("What went wrong")
+        .content("application/problem+json", content)
+        .build();
+    for item in document.paths.paths.values_mut() {
+        for operation in [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.patch,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            operation
+                .responses
+                .responses
+                .insert("default".to_owned(), RefOr::T(problem.clone()));
+        }
+    }
+    document
 }

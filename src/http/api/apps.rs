@@ -1,0 +1,271 @@
+//! Apps: their descriptors, versions and revisions.
+
+use super::page::{Paged, cut, limit};
+use crate::control::ControlError;
+use crate::http::auth::{Operator, Viewer};
+use crate::http::extract::{Body, Path, Query};
+use crate::http::problem::ApiError;
+use crate::http::state::AppState;
+use crate::wire::Page;
+use crate::wire::apps::{AppSummary, AppView, RevisionView, ValidationView, VersionView};
+use crate::wire::problem::Problem;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Which apps.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListApps {
+    /// Text in the name, title, owners or tags.
+    text: Option<String>,
+    /// An earlier page's `next`.
+    cursor: Option<String>,
+    /// 1 to 200.
+    limit: Option<i64>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// An earlier page's `next`.
+    pub cursor: Option<String>,
+    /// 1 to 200.
+    pub limit: Option<i64>,
+}
+
+/// Which revisions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListRevisions {
+    /// Ask the repository first, rather than answer what is known.
+    #[serde(default)]
+    fresh: bool,
+    /// An earlier page's `next`.
+    cursor: Option<String>,
+    /// 1 to 200.
+    limit: Option<i64>,
+}
+
+/// What the file is called in findings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FileQuery {
+    /// The file's name as the person knows it.
+    file: Option<String>,
+}
+
+impl FileQuery {
+    fn name(&self) -> String {
+        let name = self.file.as_deref().unwrap_or("descriptor.json");
+        name.chars().filter(|c| !c.is_control()).take(200).collect()
+    }
+}
+
+/// Lists apps by name.
+#[utoipa::path(
+    get, path = "/api/v1/apps", tag = "apps", params(ListApps), security(("token" = ["viewer"])),
+    responses((status = 200, description = "A page of apps", body = Page<AppSummary>))
+)]
+pub async fn list_apps(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    uri: Uri,
+    Query(query): Query<ListApps>,
+) -> Result<Paged<AppSummary>, ApiError> {
+    let limit = limit(query.limit)?;
+    let apps = state.control.list_apps(&actor, query.text.as_deref()).await?;
+    let begin = query
+        .cursor
+        .map_or(0, |cursor| apps.partition_point(|app| app.name.as_str() <= cursor.as_str()));
+    Ok(Paged::new(cut(apps, begin, limit, |_, app| app.name.clone()), &uri))
+}
+
+/// Registers an app. The body is its descriptor.
+#[utoipa::path(
+    post, path = "/api/v1/apps", tag = "apps", params(FileQuery), security(("token" = ["operator"])),
+    request_body(content = Object, content_type = "application/json", description = "The descriptor; see `/api/v1/schema/app.json`"),
+    responses((status = 201, description = "The app, with its version as `ETag`", body = AppView))
+)]
+pub async fn create_app(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Query(query): Query<FileQuery>,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let app = state.control.save_app(&actor, None, &query.name(), &body, None).await?;
+    Ok(created(app))
+}
+
+/// Checks a descriptor without saving it. The findings are the answer, not an error.
+#[utoipa::path(
+    post, path = "/api/v1/apps/validate", tag = "apps", params(FileQuery), security(("token" = ["viewer"])),
+    request_body(content = Object, content_type = "application/json", description = "The descriptor"),
+    responses((status = 200, description = "Everything that was found", body = ValidationView))
+)]
+pub async fn validate_app(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Query(query): Query<FileQuery>,
+    Body(body): Body,
+) -> Result<Json<ValidationView>, ApiError> {
+    Ok(Json(state.control.validate_app(&actor, &query.name(), &body).await?))
+}
+
+/// Shows an app with its descriptor.
+#[utoipa::path(
+    get, path = "/api/v1/apps/{name}", tag = "apps", params(("name" = String, Path, description = "The app")),
+    security(("token" = ["viewer"])),
+    responses((status = 200, description = "The app, with its version as `ETag`", body = AppView))
+)]
+pub async fn show_app(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(with_etag(state.control.show_app(&actor, &name).await?))
+}
+
+/// Saves a new version of an app's descriptor, or registers the app. `If-Match` names the version that was edited; it is
+/// required where the app exists.
+#[utoipa::path(
+    put, path = "/api/v1/apps/{name}", tag = "apps", security(("token" = ["operator"])),
+    params(
+        ("name" = String, Path, description = "The app"),
+        FileQuery,
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version that was edited")
+    ),
+    request_body(content = Object, content_type = "application/json", description = "The descriptor"),
+    responses(
+        (status = 200, description = "The app, with its version as `ETag`", body = AppView),
+        (status = 201, description = "The app is new", body = AppView),
+        (status = 412, description = "Someone else changed it first; `diff` shows what", body = Problem, content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub async fn save_app(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    Query(query): Query<FileQuery>,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let edited = if_match(&headers)?;
+    if edited.is_none() {
+        // Control refuses to overwrite as well; asking first lets the answer say what to send.
+        if let Ok(current) = state.control.show_app(&actor, &name).await {
+            let error = ControlError::new(
+                "version-required",
+                format!("`{name}` exists, so say which version you edited"),
+            );
+            let mut problem = Problem::from(error);
+            problem.current_version = Some(current.summary.version);
+            return Err(problem.into());
+        }
+    }
+    let app = state
+        .control
+        .save_app(&actor, Some(&name), &query.name(), &body, edited)
+        .await?;
+    Ok(if edited.is_some() { with_etag(app) } else { created(app) })
+}
+
+/// Takes an app out of the inventory; its versions stay.
+#[utoipa::path(
+    delete, path = "/api/v1/apps/{name}", tag = "apps", params(("name" = String, Path, description = "The app")),
+    security(("token" = ["operator"])),
+    responses((status = 204, description = "It is gone"))
+)]
+pub async fn remove_app(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    state.control.remove_app(&actor, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lists every accepted version of an app's descriptor, newest first, each with its difference from the one before.
+#[utoipa::path(
+    get, path = "/api/v1/apps/{name}/versions", tag = "apps",
+    params(("name" = String, Path, description = "The app"), PageQuery), security(("token" = ["viewer"])),
+    responses((status = 200, description = "A page of versions", body = Page<VersionView>))
+)]
+pub async fn list_versions(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    uri: Uri,
+    Query(query): Query<PageQuery>,
+) -> Result<Paged<VersionView>, ApiError> {
+    let limit = limit(query.limit)?;
+    let after: i64 = number("cursor", query.cursor.as_deref())?.unwrap_or(i64::MAX);
+    let versions = state.control.app_versions(&actor, &name).await?;
+    let begin = versions.partition_point(|version| version.version >= after);
+    Ok(Paged::new(
+        cut(versions, begin, limit, |_, version| version.version.to_string()),
+        &uri,
+    ))
+}
+
+/// Lists branches, tags and recent commits of an app's repository, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/apps/{name}/revisions", tag = "apps",
+    params(("name" = String, Path, description = "The app"), ListRevisions), security(("token" = ["viewer"])),
+    responses((status = 200, description = "A page of revisions", body = Page<RevisionView>))
+)]
+pub async fn list_revisions(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    uri: Uri,
+    Query(query): Query<ListRevisions>,
+) -> Result<Paged<RevisionView>, ApiError> {
+    let limit = limit(query.limit)?;
+    // A place in the list: one commit may have several names, so no item names its place.
+    let begin = number("cursor", query.cursor.as_deref())?.unwrap_or(0);
+    let revisions = state.control.app_revisions(&actor, &name, query.fresh).await?;
+    Ok(Paged::new(
+        cut(revisions, begin, limit, |place, _| (place + 1).to_string()),
+        &uri,
+    ))
+}
+
+fn number<T: std::str::FromStr>(field: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
+    let number = text.map(str::parse).transpose();
+    number.map_err(|_| ControlError::field(field, "give the `next` of an earlier page").into())
+}
+
+// The version in `If-Match`: quoted as the ETag was, or bare.
+fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let version = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().trim_matches('"').parse().ok());
+    match version {
+        Some(version) => Ok(Some(version)),
+        None => Err(ControlError::field("If-Match", "give the ETag of the version that was edited, such as \"3\"").into()),
+    }
+}
+
+fn with_etag(app: AppView) -> Response {
+    let etag = [(header::ETAG, format!("\"{}\"", app.summary.version))];
+    (etag, Json(app)).into_response()
+}
+
+fn created(app: AppView) -> Response {
+    let location = [(header::LOCATION, format!("/api/v1/apps/{}", app.summary.name))];
+    (StatusCode::CREATED, location, with_etag(app)).into_response()
+}

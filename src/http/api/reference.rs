@@ -1,0 +1,42 @@
+//! What the API says of itself: its error codes and its document. Open to anyone, for it holds no one's data.
+
+use crate::http::extract::Path;
+use crate::http::problem::ApiError;
+use crate::model::fault::{CATALOGUE, CodeEntry, explain};
+use axum::Json;
+use axum::body::Bytes;
+use axum::http::{HeaderName, header};
+use std::sync::OnceLock;
+
+/// Lists every error code with its explanation.
+#[utoipa::path(
+    get, path = "/api/v1/codes", tag = "reference", security(()),
+    responses((status = 200, description = "All codes", body = Vec<CodeEntry>))
+)]
+pub async fn list_codes() -> Json<&'static [CodeEntry]> {
+    Json(CATALOGUE)
+}
+
+/// Explains an error code.
+#[utoipa::path(
+    get, path = "/api/v1/codes/{code}", tag = "reference", params(("code" = String, Path, description = "The code")),
+    security(()),
+    responses((status = 200, description = "What it means and what to do", body = CodeEntry))
+)]
+pub async fn show_code(Path(code): Path<String>) -> Result<Json<&'static CodeEntry>, ApiError> {
+    let entry = explain(&code);
+    entry
+        .map(Json)
+        .ok_or_else(|| ApiError::new("not-found", "There is no such code"))
+}
+
+/// Gives the OpenAPI document.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "reference", security(()),
+    responses((status = 200, description = "This document", body = Object))
+)]
+pub async fn show_document() -> ([(HeaderName, &'static str); 1], Bytes) {
+    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+    let text = DOCUMENT.get_or_init(|| super::document().to_json().unwrap_or_default().into());
+    ([(header::CONTENT_TYPE, "application/json")], text.clone())
+}
