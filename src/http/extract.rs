@@ -52,12 +52,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let Body(bytes) = Body::from_request(request, state).await?;
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let field = if path == "." { "body" } else { path.as_str() };
-            ControlError::field(field, error.inner())
+            let inner = error.inner();
+            ControlError::field(field_name(&error.path().to_string(), &inner.to_string()), inner)
         })?;
         reader.end().map_err(|error| ControlError::field("body", error))?;
         Ok(Self(value))
+    }
+}
+
+// The path of the value that is wrong. A missing one has none yet, so its message names it.
+fn field_name(path: &str, message: &str) -> String {
+    let path = if matches!(path, "." | "?") { "" } else { path };
+    let missing = message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    match (path, missing) {
+        ("", None) => "body".to_owned(),
+        ("", Some(missing)) => missing.to_owned(),
+        (path, None) => path.to_owned(),
+        (path, Some(missing)) => format!("{path}.{missing}"),
     }
 }
 

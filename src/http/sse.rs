@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
-const LIFE: Duration = Duration::from_secs(15 * 60);
+const LIFE: Duration = Duration::from_mins(15);
 // Changes come in bursts; what comes within this time is one event.
 const GATHER: Duration = Duration::from_millis(40);
 const FILTERS: usize = 64;

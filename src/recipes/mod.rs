@@ -3,6 +3,11 @@
 pub mod bundle {
     #[derive(Debug)]
     pub struct Bundle;
+    impl Bundle {
+        pub fn shipped() -> Self {
+            Self
+        }
+    }
 }
 pub mod view {
     use crate::model::{configuration::Layout, descriptor::Descriptor, stack::DataChoice};

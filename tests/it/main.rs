@@ -1,5 +1,8 @@
 //! The integration tests: one binary, one link. Modules by part; `support` has the harness.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod api;
 mod architecture;
 mod store;
 mod support;

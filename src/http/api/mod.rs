@@ -83,7 +83,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 /// The OpenAPI document of all routes.
 pub fn document() -> Document {
     let mut document = router().into_openapi();
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     // Errors look the same everywhere, so they are written down once.
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let problem = ResponseBuilder::new()

@@ -1,4 +1,4 @@
 //! Stories of the store, told to both databases.
 
-mod inventory;
+pub(crate) mod inventory;
 mod nodes;

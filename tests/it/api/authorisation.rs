@@ -1,0 +1,192 @@
+//! No address without a decision who may use it.
+//!
+//! The API's addresses come out of its own document, whose `security` names the least role. The others are in [`OTHERS`];
+//! an address in the source that is in neither fails here.
+
+use super::server::{Answer, Ask, Server};
+use axum::http::StatusCode;
+use greenroom::model::actor::Role;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Who may use an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Anyone,
+    Agent,
+    Role(Role),
+}
+
+// Every address that is not in the document. A page that needs a role sends strangers to the sign-in page.
+const OTHERS: &[(&str, &str, Access)] = &[
+    ("GET", "/healthz", Access::Anyone),
+    ("GET", "/readyz", Access::Anyone),
+    ("GET", "/version", Access::Anyone),
+    ("POST", "/agent/v1/register", Access::Agent),
+    ("GET", "/agent/v1/configuration", Access::Agent),
+    ("GET", "/agent/v1/secrets/{*name}", Access::Agent),
+    ("POST", "/agent/v1/reports", Access::Agent),
+    ("POST", "/agent/v1/logs", Access::Agent),
+];
+
+fn endpoints() -> Vec<(String, String, Access)> {
+    let document = serde_json::to_value(greenroom::http::api::document()).unwrap();
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            all.push((method.to_uppercase(), path.clone(), access(path, operation)));
+        }
+    }
+    all.extend(
+        OTHERS
+            .iter()
+            .map(|(method, path, access)| ((*method).to_owned(), (*path).to_owned(), *access)),
+    );
+    all
+}
+
+fn access(path: &str, operation: &Value) -> Access {
+    let security = operation["security"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{path} does not say who may use it"));
+    match security.first().and_then(|first| first["token"][0].as_str()) {
+        Some(role) => Access::Role(role.parse().unwrap()),
+        None => Access::Anyone,
+    }
+}
+
+fn is_page(path: &str) -> bool {
+    !path.starts_with("/api/") && !path.starts_with("/agent/")
+}
+
+// Some path of the pattern: everything named in it is the asker's own account or does not exist.
+fn concrete(pattern: &str, name: &str) -> String {
+    pattern
+        .split('/')
+        .map(|part| if part.starts_with('{') { name } else { part })
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+fn ask(method: &str, path: &str, name: &str) -> Ask {
+    // The body of the one address that looks at who asks only after it has read it.
+    let register = json!({"node": "nod_00000000000000000000000000000007", "key": "a".repeat(64), "facts": {}});
+    Ask::new(method, &concrete(path, name))
+        .header("accept", if is_page(path) { "text/html" } else { "*/*" })
+        .json(&register)
+}
+
+fn refused_as_stranger(path: &str, answer: &Answer) {
+    if is_page(path) {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}: {answer:?}");
+        assert!(answer.header("location").starts_with("/sign-in"), "{path}: {answer:?}");
+    } else {
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {answer:?}");
+        assert_eq!(answer.problem(), "not-signed-in");
+    }
+}
+
+#[tokio::test]
+async fn strangers_are_refused_everywhere_but_where_anyone_may_look() {
+    let server = Server::sqlite().await;
+    for (method, path, access) in endpoints() {
+        let ask = || ask(&method, &path, "nobody");
+        let answer = server.send(ask()).await;
+        if access == Access::Anyone {
+            assert!(![401, 403].contains(&answer.status.as_u16()), "{method} {path}: {answer:?}");
+            continue;
+        }
+        refused_as_stranger(&path, &answer);
+        refused_as_stranger(&path, &server.send(ask().token(&format!("grt_{}", "0".repeat(64)))).await);
+        refused_as_stranger(&path, &server.send(ask().session(&"0".repeat(64))).await);
+    }
+}
+
+#[tokio::test]
+async fn every_address_takes_its_role_and_no_less() {
+    let server = Server::sqlite().await;
+    for role in Role::ALL {
+        let name = format!("one-{role}");
+        let (actor, _) = server.account(&name, role).await;
+        let token = server.token(&actor).await;
+        for (method, path, access) in endpoints() {
+            let answer = server.send(ask(&method, &path, &name).token(&token)).await;
+            match access {
+                Access::Anyone => {}
+                Access::Agent => assert_eq!(
+                    answer.status,
+                    StatusCode::UNAUTHORIZED,
+                    "{method} {path} as {role}: {answer:?}"
+                ),
+                Access::Role(least) if role < least => {
+                    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path} as {role}: {answer:?}");
+                    if !is_page(&path) {
+                        assert_eq!(answer.problem(), "not-allowed");
+                    }
+                }
+                Access::Role(_) => {
+                    assert!(
+                        ![401, 403].contains(&answer.status.as_u16()),
+                        "{method} {path} as {role}: {answer:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_sites_change_nothing_in_someones_name() {
+    let server = Server::sqlite().await;
+    let (_, session) = server.admin().await;
+    let from_elsewhere = [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ];
+    for (method, path, _) in endpoints().into_iter().filter(|(method, ..)| method != "GET") {
+        for (name, value) in from_elsewhere {
+            let ask = Ask::new(&method, &concrete(&path, "admin"))
+                .session(&session)
+                .header(name, value);
+            let answer = server.send(ask).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}: {answer:?}");
+            assert_eq!(answer.problem(), "cross-site", "{method} {path}");
+        }
+    }
+    assert_eq!(
+        server.send(Ask::get("/api/v1/me").session(&session)).await.status,
+        StatusCode::OK
+    );
+}
+
+#[test]
+fn no_address_is_missing_from_the_tables() {
+    let known: BTreeSet<String> = endpoints().into_iter().map(|(_, path, _)| path).collect();
+    let mut missing = Vec::new();
+    visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http"), &mut |file, text| {
+        for rest in text.split(".route(").skip(1) {
+            let path = rest.split('"').nth(1).unwrap_or_default();
+            if !known.contains(path) {
+                missing.push(format!("{file}: {path}"));
+            }
+        }
+    });
+    assert!(
+        missing.is_empty(),
+        "add these to OTHERS with who may use them:\n{}",
+        missing.join("\n")
+    );
+}
+
+fn visit(folder: &Path, look: &mut impl FnMut(String, &str)) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            visit(&path, look);
+        } else {
+            look(path.display().to_string(), &std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The HTTP surface: who may do what, how errors look, accounts, event streams, the document.
+
+mod accounts;
+mod agents;
+mod authorisation;
+mod document;
+mod events;
+mod problems;
+mod server;
