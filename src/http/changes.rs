@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 // The longest silence before a waiter looks for itself.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Listens from the moment it is made, so that nothing between a read and the wait is missed.
 #[derive(Debug)]

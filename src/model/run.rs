@@ -109,7 +109,7 @@ states! {
 
 /// What a person can say to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Signal {
     /// Stop and undo.
     Cancel {

@@ -101,8 +101,21 @@ pub async fn create_app(
     Query(query): Query<FileQuery>,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let app = state.control.save_app(&actor, None, &query.name(), &body, None).await?;
-    Ok(created(app))
+    let saved = state.control.save_app(&actor, None, &query.name(), &body, None).await;
+    let what = "The app is registered already; `PUT` its new version";
+    Ok(created(
+        saved.map_err(|error| if_registered(error, "conflict", what.to_owned()))?,
+    ))
+}
+
+// Control says that it has changed since; whoever named no version has not seen any.
+fn if_registered(mut error: ControlError, code: &'static str, what: String) -> ControlError {
+    if error.fault.code == "changed-meanwhile" {
+        let changed = error.changed.take();
+        error = ControlError::new(code, what);
+        error.changed = changed;
+    }
+    error
 }
 
 /// Checks a descriptor without saving it. The findings are the answer, not an error.
@@ -160,23 +173,19 @@ pub async fn save_app(
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let edited = if_match(&headers)?;
-    if edited.is_none() {
-        // Control refuses to overwrite as well; asking first lets the answer say what to send.
-        if let Ok(current) = state.control.show_app(&actor, &name).await {
-            let error = ControlError::new(
-                "version-required",
-                format!("`{name}` exists, so say which version you edited"),
-            );
-            let mut problem = Problem::from(error);
-            problem.current_version = Some(current.summary.version);
-            return Err(problem.into());
-        }
-    }
-    let app = state
+    let saved = state
         .control
         .save_app(&actor, Some(&name), &query.name(), &body, edited)
-        .await?;
-    Ok(if edited.is_some() { with_etag(app) } else { created(app) })
+        .await;
+    match edited {
+        Some(_) => Ok(with_etag(saved?)),
+        None => {
+            let what = format!("`{name}` exists, so say which version you edited");
+            Ok(created(
+                saved.map_err(|error| if_registered(error, "version-required", what))?,
+            ))
+        }
+    }
 }
 
 /// Takes an app out of the inventory; its versions stay.
