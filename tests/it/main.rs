@@ -4,5 +4,6 @@
 
 mod api;
 mod architecture;
+mod engine;
 mod store;
 mod support;
