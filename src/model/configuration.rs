@@ -113,6 +113,31 @@ pub enum EnvValue {
         /// The secret's name within the stack, such as `storefront/env/SESSION_KEY`.
         secret: String,
     },
+    /// Pieces in clear and secrets, put together by the agent: a database's address with its password.
+    Joined {
+        /// The pieces in order.
+        join: Vec<EnvValue>,
+    },
+}
+
+impl EnvValue {
+    /// Names of the secrets it needs.
+    pub fn secrets(&self) -> Vec<&str> {
+        match self {
+            Self::Text(_) => Vec::new(),
+            Self::Secret { secret } => vec![secret],
+            Self::Joined { join } => join.iter().flat_map(Self::secrets).collect(),
+        }
+    }
+
+    /// The value itself, with each secret looked up by name; nothing where one is unknown.
+    pub fn resolve<'a>(&self, lookup: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            Self::Secret { secret } => lookup(secret).map(str::to_owned),
+            Self::Joined { join } => join.iter().map(|piece| piece.resolve(lookup)).collect(),
+        }
+    }
 }
 
 /// What should be true, by type. All paths are absolute.
@@ -169,6 +194,9 @@ pub enum StateBody {
         /// Its environment besides the node's plain one.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         env: BTreeMap<String, EnvValue>,
+        /// Folders that are searched for programs before the node's own `PATH`, such as a virtual environment's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        path: Vec<String>,
         /// Time limit in seconds.
         timeout_s: u64,
         /// The fault code of a failure: `state-failed` or `build-failed`.
@@ -185,6 +213,9 @@ pub enum StateBody {
         /// Its environment besides the node's plain one.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         env: BTreeMap<String, EnvValue>,
+        /// Folders that are searched for programs before the node's own `PATH`, such as a virtual environment's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        path: Vec<String>,
         /// When it is restarted after its end.
         restart: RestartPolicy,
         /// When it counts as ready; at once where absent.

@@ -4,6 +4,7 @@
 //! valid document decodes to. Field names are the document's (camelCase).
 
 use super::name::{AppName, RepositoryUrl};
+use super::stack::DataChoice;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -307,6 +308,24 @@ pub struct Check {
     pub contains: Option<String>,
 }
 
+impl ResourceData {
+    /// What the database starts with where nobody picks: the default, or the fixture where there is one.
+    pub fn initial(&self) -> DataChoice {
+        match self.default.as_deref() {
+            Some("empty") => DataChoice::Empty,
+            Some("fixture") => DataChoice::Fixture,
+            _ if self.fixture.is_some() => DataChoice::Fixture,
+            _ => DataChoice::Empty,
+        }
+    }
+
+    /// What a person may choose.
+    pub fn choices(&self) -> Vec<DataChoice> {
+        let fixture = self.fixture.is_some().then_some(DataChoice::Fixture);
+        std::iter::once(DataChoice::Empty).chain(fixture).collect()
+    }
+}
+
 impl Descriptor {
     /// The app's name.
     pub fn name(&self) -> &AppName {
@@ -321,5 +340,15 @@ impl Descriptor {
     /// The port that the readiness probe or a check means: the named one, or the only or first one.
     pub fn port_name<'a>(&'a self, named: Option<&'a str>) -> Option<&'a str> {
         named.or_else(|| self.spec.ports.keys().next().map(String::as_str))
+    }
+
+    /// The process that the readiness probe is about: the one named as the probe's port, or `web`, or the first.
+    pub fn probed_process(&self) -> Option<&str> {
+        let probe = self.spec.readiness_probe.as_ref()?;
+        let port = probe.http_get.as_ref().and_then(|get| self.port_name(get.port.as_deref()));
+        let names = &self.spec.processes;
+        port.filter(|name| names.contains_key(*name))
+            .or_else(|| names.contains_key("web").then_some("web"))
+            .or_else(|| names.keys().next().map(String::as_str))
     }
 }

@@ -1,0 +1,134 @@
+//! A bundle: the recipes that compile together, by name, with the templates beside them.
+//!
+//! The platform's own recipes are inside the binary; an organisation's folder adds to them and overrides by file name.
+//! The invariant: a bundle is only text, and the order of its recipes is the order of their names.
+
+use super::loader;
+use super::recipe::Recipe;
+use super::tree::Source;
+use crate::model::diagnostic::Diagnostic;
+use rust_embed::RustEmbed;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The largest recipe or template that is taken, in bytes.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+#[derive(RustEmbed)]
+#[folder = "recipes/"]
+struct Shipped;
+
+/// Recipes by name and templates by file name.
+#[derive(Debug, Clone, Default)]
+pub struct Bundle {
+    recipes: BTreeMap<String, Recipe>,
+    templates: BTreeMap<String, Source>,
+    broken: BTreeMap<String, Vec<Diagnostic>>,
+}
+
+impl Bundle {
+    /// The recipes inside the binary.
+    pub fn shipped() -> Self {
+        let mut bundle = Self::default();
+        let mut names: Vec<_> = Shipped::iter().collect();
+        names.sort();
+        for name in names {
+            if !name.ends_with(".yaml") && !name.ends_with(".j2") {
+                continue;
+            }
+            if let Some(file) = Shipped::get(&name) {
+                bundle.add(&format!("recipes/{name}"), &file.data);
+            }
+        }
+        bundle
+    }
+
+    /// The recipes inside the binary, with those of a folder added; one of the same name takes the shipped one's place.
+    ///
+    /// # Errors
+    /// A finding where the folder or one of its files cannot be read.
+    pub fn with_folder(folder: &Path) -> Result<Self, Box<Diagnostic>> {
+        let mut bundle = Self::shipped();
+        for (file, bytes) in loader::read_folder(folder)? {
+            bundle.add(&file, &bytes);
+        }
+        Ok(bundle)
+    }
+
+    /// Adds one file: a recipe (`.yaml`) or a template (`.j2`). Its errors are kept for [`Self::check`].
+    pub fn add(&mut self, file: &str, bytes: &[u8]) {
+        let stem = Path::new(file);
+        let base = stem.file_name().and_then(|n| n.to_str()).unwrap_or(file);
+        let is_template = stem.extension().is_some_and(|e| e == "j2");
+        let limit = if is_template { MAX_BYTES / 4 } else { MAX_BYTES };
+        let source = match super::tree::read_text(file, bytes, limit) {
+            Ok(source) => source,
+            Err(diagnostic) => {
+                self.broken.insert(base.to_owned(), vec![*diagnostic]);
+                return;
+            }
+        };
+        self.broken.remove(base);
+        if is_template {
+            let problems = super::recipe::check_template_file(&source);
+            if !problems.is_empty() {
+                self.broken.insert(base.to_owned(), problems);
+            }
+            self.templates.insert(base.to_owned(), source);
+            return;
+        }
+        let name = stem.file_stem().and_then(|n| n.to_str()).unwrap_or(base).to_owned();
+        let (recipe, findings) = Recipe::parse(source, &name);
+        if !findings.is_empty() {
+            self.broken.insert(base.to_owned(), findings);
+        }
+        match recipe {
+            Some(recipe) => {
+                self.recipes.insert(name, recipe);
+            }
+            None => {
+                self.recipes.remove(&name);
+            }
+        }
+    }
+
+    /// Everything that is wrong with its files and with how they refer to each other.
+    pub fn check(&self) -> Vec<Diagnostic> {
+        let mut all: Vec<Diagnostic> = self.broken.values().flatten().cloned().collect();
+        for recipe in self.recipes.values() {
+            all.extend(recipe.check_references(self));
+        }
+        all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        all
+    }
+
+    /// Names of the recipes, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        self.recipes.keys().map(String::as_str).collect()
+    }
+
+    /// All recipes by name.
+    pub fn recipes(&self) -> impl Iterator<Item = &Recipe> {
+        self.recipes.values()
+    }
+
+    /// A recipe.
+    pub fn recipe(&self, name: &str) -> Option<&Recipe> {
+        self.recipes.get(name)
+    }
+
+    /// A template by file name.
+    pub fn template(&self, file: &str) -> Option<&Source> {
+        self.templates.get(file)
+    }
+
+    /// File names of the templates, sorted.
+    pub fn template_names(&self) -> Vec<&str> {
+        self.templates.keys().map(String::as_str).collect()
+    }
+
+    /// What is wrong with the file of a recipe that could not be read.
+    pub(super) fn why_broken(&self, recipe: &str) -> &[Diagnostic] {
+        self.broken.get(&format!("{recipe}.yaml")).map_or(&[], Vec::as_slice)
+    }
+}

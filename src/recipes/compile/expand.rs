@@ -1,0 +1,351 @@
+//! Expansion: recipes, includes, conditions and loops of one app become states in written order.
+
+use super::render::{Failure, Renderer, to_node};
+use super::scope::Scope;
+use super::{MAX_STATES, about_app, states};
+use crate::model::configuration::State;
+use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::recipes::bundle::Bundle;
+use crate::recipes::recipe::{Entry, Include, Loop, Recipe, StateText, is_of, unknown_param};
+use crate::recipes::shape::listed;
+use crate::recipes::template::line_start;
+use crate::recipes::tree::{Findings, Key, Kind, Node, did_you_mean, shown};
+use crate::recipes::view::{AppView, View};
+use minijinja::value::{Serde, Value};
+use std::collections::BTreeMap;
+
+/// The deepest chain of includes.
+const MAX_INCLUDES: usize = 20;
+/// The most rounds of one loop.
+const MAX_ROUNDS: usize = 1_000;
+
+/// The expansion of one app's recipes.
+pub struct Expansion<'x, 'e, 't> {
+    /// The recipes.
+    pub bundle: &'t Bundle,
+    /// The view.
+    pub view: &'t View,
+    /// The app.
+    pub app: &'t AppView,
+    /// The app's namespaces.
+    pub scope: &'x Scope,
+    /// Parsed templates.
+    pub renderer: &'x mut Renderer<'e, 't>,
+    /// Where the states go.
+    pub states: &'x mut Vec<State>,
+    /// Where the findings go.
+    pub findings: &'x mut Vec<Diagnostic>,
+}
+
+impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
+    /// Expands every recipe of the app's descriptor, in order.
+    pub fn run(&mut self) {
+        let name = self.app.descriptor.name().as_str();
+        for (index, reference) in self.app.descriptor.spec.recipes.iter().enumerate() {
+            let path = format!("spec.recipes[{index}]");
+            let Some(recipe) = self.bundle.recipe(&reference.name) else {
+                let finding = self.missing_recipe(&reference.name, &path);
+                self.findings.push(finding);
+                continue;
+            };
+            let mut given = BTreeMap::new();
+            for (key, value) in &reference.with {
+                let value = Value::from(Serde(value));
+                if let Ok(node) = to_node(&value, 0, 0) {
+                    given.insert(key.clone(), (0, node));
+                }
+            }
+            match params(recipe, &given) {
+                Ok(params) => self.recipe(recipe, &params, 0),
+                Err(problems) => self.findings.extend(problems.into_iter().map(|(_, problem)| {
+                    let (code, message, help) = problem;
+                    about_app(name, Severity::Error, code, &path, message, help)
+                })),
+            }
+        }
+        self.unsupported();
+    }
+
+    fn missing_recipe(&self, name: &str, path: &str) -> Diagnostic {
+        let app = self.app.descriptor.name().as_str();
+        let broken = self.bundle.why_broken(name);
+        if let Some(first) = broken.first() {
+            let message = format!("the recipe {} has errors: {}", shown(name), first.message);
+            return about_app(app, Severity::Error, "recipe-invalid", path, message, None);
+        }
+        let names = self.bundle.names();
+        let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(&names)));
+        let message = format!("there is no recipe {}", shown(name));
+        about_app(app, Severity::Error, "recipe-missing", path, message, Some(help))
+    }
+
+    // What the descriptor asks for and no state can give yet is said, not dropped in silence.
+    fn unsupported(&mut self) {
+        let descriptor = &self.app.descriptor;
+        for (name, schedule) in &descriptor.spec.schedules {
+            if schedule.in_staging && self.view.environment != "production" {
+                let message = format!("the schedule `{name}` is wanted in staging, but schedules do not run on stacks yet");
+                let path = format!("spec.schedules.{name}");
+                let app = descriptor.name().as_str();
+                self.findings
+                    .push(about_app(app, Severity::Warning, "schedule-not-run", &path, message, None));
+            }
+        }
+    }
+
+    fn recipe(&mut self, recipe: &'t Recipe, params: &Value, depth: usize) {
+        for entry in &recipe.entries {
+            if self.states.len() >= MAX_STATES {
+                return;
+            }
+            match entry {
+                Entry::Include(include) => self.include(recipe, include, params, depth),
+                Entry::State(state) => self.state(recipe, state, params),
+            }
+        }
+        if self.states.len() >= MAX_STATES {
+            let message = format!("the configuration would have more than {MAX_STATES} states");
+            self.fail(recipe, 0, "too-complex", "", message);
+        }
+    }
+
+    fn include(&mut self, recipe: &'t Recipe, include: &'t Include, params: &Value, depth: usize) {
+        let context = self.scope.with(params, None);
+        if !self.holds(recipe, include.when.as_ref(), &context) {
+            return;
+        }
+        let Some(target) = self.bundle.recipe(&include.recipe) else {
+            let message = format!("there is no recipe {}", shown(&include.recipe));
+            self.fail(recipe, include.at, "recipe-missing", "include", message);
+            return;
+        };
+        if depth >= MAX_INCLUDES {
+            let message = format!("recipes include each other more than {MAX_INCLUDES} deep");
+            self.fail(recipe, include.at, "include-cycle", "include", message);
+            return;
+        }
+        let mut given = BTreeMap::new();
+        for (key, node) in &include.with {
+            match self.renderer.node(node, &context) {
+                Ok(value) => {
+                    given.insert(key.name.clone(), (key.at, value));
+                }
+                Err((at, failure)) => {
+                    self.failed_template(recipe, at, &failure, "include.with");
+                    return;
+                }
+            }
+        }
+        match params_of(target, &given, include.at) {
+            Ok(params) => self.recipe(target, &params, depth + 1),
+            Err(problems) => {
+                for (at, (code, message, help)) in problems {
+                    let mut finding = recipe.source.diagnostic(Severity::Error, at, code, "include", message);
+                    finding.help = help;
+                    self.findings.push(finding);
+                }
+            }
+        }
+    }
+
+    fn state(&mut self, recipe: &'t Recipe, state: &'t StateText, params: &Value) {
+        let Some(each) = &state.each else {
+            let context = self.scope.with(params, None);
+            self.one(recipe, state, &context);
+            return;
+        };
+        for item in self.rounds(recipe, each, params) {
+            let context = self.scope.with(params, Some((&each.name, item)));
+            self.one(recipe, state, &context);
+        }
+    }
+
+    fn rounds(&mut self, recipe: &'t Recipe, each: &'t Loop, params: &Value) -> Vec<Value> {
+        let context = self.scope.with(params, None);
+        let list = match self.renderer.expression(&each.expression, &context) {
+            Ok(value) => value,
+            Err(failure) => {
+                self.failed_template(recipe, each.at, &failure, "for");
+                return Vec::new();
+            }
+        };
+        let items: Option<Vec<Value>> = match list.kind() {
+            minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable => {
+                list.try_iter().ok().map(|items| items.take(MAX_ROUNDS + 1).collect())
+            }
+            _ => None,
+        };
+        match items {
+            Some(items) if items.len() <= MAX_ROUNDS => items,
+            Some(_) => {
+                self.fail(recipe, each.at, "too-complex", "for", format!("the list has more than {MAX_ROUNDS} items"));
+                Vec::new()
+            }
+            None => {
+                let message = format!("`{}` is no list", each.expression);
+                self.fail(recipe, each.at, "wrong-type", "for", message);
+                Vec::new()
+            }
+        }
+    }
+
+    fn one(&mut self, recipe: &'t Recipe, state: &'t StateText, context: &Value) {
+        if !self.holds(recipe, state.when.as_ref(), context) {
+            return;
+        }
+        let mut properties: Vec<(Key, Node)> = Vec::new();
+        let mut failed = false;
+        for (key, node) in state.body.entries() {
+            if key.name == "when" || key.name == "for" {
+                continue;
+            }
+            match self.renderer.node(node, context) {
+                Ok(value) if value.kind == Kind::Null => {}
+                Ok(value) => properties.push((key.clone(), value)),
+                Err((at, failure)) => {
+                    failed = true;
+                    self.failed_template(recipe, at, &failure, &format!("{}.{}", state.record.name, key.name));
+                }
+            }
+        }
+        if failed {
+            return;
+        }
+        let body = Node {
+            at: state.body.at,
+            key_at: state.at,
+            kind: Kind::Map(properties),
+        };
+        let content = match self.template_file(recipe, state, &body, context) {
+            Ok(content) => content,
+            Err(()) => return,
+        };
+        let mut findings = Findings::new(&recipe.source);
+        let decoder = states::Decoder {
+            view: self.view,
+            app: self.app,
+            scope: self.scope,
+            record: state.record,
+            at: state.at,
+            body: &body,
+        };
+        if let Some(state) = decoder.decode(content, &mut findings) {
+            self.states.push(state);
+        }
+        self.findings.extend(findings.finish());
+    }
+
+    fn template_file(&mut self, recipe: &Recipe, state: &StateText, body: &Node, context: &Value) -> Result<Option<String>, ()> {
+        if state.record.name != "template" {
+            return Ok(None);
+        }
+        let Some(node) = body.get("source") else { return Ok(None) };
+        let Some(file) = node.text() else { return Ok(None) };
+        let Some(source) = self.bundle.template(file) else {
+            let mut findings = Findings::new(&recipe.source);
+            crate::recipes::recipe::missing_template(node.at, file, self.bundle, &mut findings);
+            self.findings.extend(findings.finish());
+            return Err(());
+        };
+        let vars = body.get("vars").map(Node::to_json);
+        let context = match vars {
+            Some(vars) => minijinja::value::merge_maps([Value::from(Serde(&vars)), context.clone()]),
+            None => context.clone(),
+        };
+        match self.renderer.text(&source.text, &context) {
+            Ok(text) => Ok(Some(text)),
+            Err(failure) => {
+                let at = line_start(source, failure.line);
+                let message = format!("the template failed: {}", failure.message);
+                self.findings
+                    .push(source.diagnostic(Severity::Error, at, "template-failed", "", message));
+                Err(())
+            }
+        }
+    }
+
+    fn holds(&mut self, recipe: &Recipe, when: Option<&'t Node>, context: &Value) -> bool {
+        let Some(node) = when else { return true };
+        let Some(text) = node.text() else {
+            return node.is_true();
+        };
+        match self.renderer.expression(text, context) {
+            Ok(value) => value.is_true(),
+            Err(failure) => {
+                self.failed_template(recipe, node.at, &failure, "when");
+                false
+            }
+        }
+    }
+
+    fn failed_template(&mut self, recipe: &Recipe, at: usize, failure: &Failure, path: &str) {
+        let app = self.app.descriptor.name();
+        let message = format!("the template failed for {app}: {}", failure.message);
+        let at = if failure.line > 1 {
+            let (line, _) = recipe.source.position(at);
+            line_start(&recipe.source, line as usize + failure.line)
+        } else {
+            at
+        };
+        self.fail(recipe, at, "template-failed", path, message);
+    }
+
+    fn fail(&mut self, recipe: &Recipe, at: usize, code: &str, path: &str, message: String) {
+        let finding = recipe.source.diagnostic(Severity::Error, at, code, path, message);
+        self.findings.push(finding);
+    }
+}
+
+type Problem = (&'static str, String, Option<String>);
+type Given = BTreeMap<String, (usize, Node)>;
+
+fn params(recipe: &Recipe, given: &Given) -> Result<Value, Vec<(usize, Problem)>> {
+    params_of(recipe, given, 0)
+}
+
+// The parameters of a recipe: what is given, checked, and defaults for the rest.
+fn params_of(recipe: &Recipe, given: &Given, at: usize) -> Result<Value, Vec<(usize, Problem)>> {
+    let mut problems: Vec<(usize, Problem)> = Vec::new();
+    let names: Vec<&str> = recipe.params.iter().map(|p| p.name.as_str()).collect();
+    for (name, (at, _)) in given {
+        if !names.contains(&name.as_str()) {
+            let mut findings = Findings::new(&recipe.source);
+            unknown_param(0, name, &recipe.name, &names, &mut findings);
+            for finding in findings.finish() {
+                problems.push((*at, ("unknown-param", finding.message, finding.help)));
+            }
+        }
+    }
+    let mut values = serde_json::Map::new();
+    for param in &recipe.params {
+        match given.get(&param.name).map(|(at, node)| (*at, node)) {
+            Some((at, node)) if !is_of(node, &param.kind) => {
+                let message = format!(
+                    "the parameter `{}` of the recipe `{}` must be {}, not {}",
+                    param.name,
+                    recipe.name,
+                    param.kind,
+                    node.describe()
+                );
+                problems.push((at, ("wrong-type", message, None)));
+            }
+            Some((_, node)) => {
+                values.insert(param.name.clone(), node.to_json());
+            }
+            None => match &param.default {
+                Some(node) => {
+                    values.insert(param.name.clone(), node.to_json());
+                }
+                None => {
+                    let message = format!("the parameter `{}` of the recipe `{}` is not given", param.name, recipe.name);
+                    problems.push((at, ("missing-param", message, Some("give it under `with`".to_owned()))));
+                }
+            },
+        }
+    }
+    if problems.is_empty() {
+        Ok(Value::from(Serde(serde_json::Value::Object(values))))
+    } else {
+        Err(problems)
+    }
+}

@@ -1,0 +1,139 @@
+//! The compiler: bundle and view in, node configuration or findings out.
+//!
+//! A pure function. It reads no clock, no file and no random number, and every map it walks is sorted, so the same input
+//! gives the same bytes. Paths outside the node's own folder are refused here, and again by the agent.
+
+mod expand;
+mod render;
+mod scope;
+mod states;
+
+use super::bundle::Bundle;
+use super::view::View;
+use crate::model::configuration::{NodeConfiguration, State, StateBody};
+use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
+use std::collections::{BTreeMap, HashMap};
+
+/// The most states of one configuration.
+const MAX_STATES: usize = 20_000;
+
+/// What a compile yields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// The configuration.
+    pub configuration: NodeConfiguration,
+    /// What a person should look at.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Compiles the recipes of every app of the view into one configuration.
+///
+/// # Errors
+/// Every finding, errors and warnings, where one is an error.
+pub fn compile(bundle: &Bundle, view: &View) -> Result<Compiled, Vec<Diagnostic>> {
+    let environment = super::template::environment();
+    let mut renderer = render::Renderer::new(&environment);
+    let mut states = Vec::new();
+    let mut findings = Vec::new();
+    for app in &view.apps {
+        let first = states.len();
+        match scope::Scope::new(view, app, &mut renderer) {
+            Ok(scope) => {
+                let mut expansion = expand::Expansion {
+                    bundle,
+                    view,
+                    app,
+                    scope: &scope,
+                    renderer: &mut renderer,
+                    states: &mut states,
+                    findings: &mut findings,
+                };
+                expansion.run();
+            }
+            Err(problems) => findings.extend(problems),
+        }
+        check_references(&states[first..], app.descriptor.name().as_str(), &mut findings);
+    }
+    check_unique(&states, &mut findings);
+    if has_errors(&findings) {
+        return Err(findings);
+    }
+    Ok(Compiled {
+        configuration: NodeConfiguration {
+            format: NodeConfiguration::FORMAT,
+            states,
+        },
+        warnings: findings,
+    })
+}
+
+/// A finding about a descriptor at compile time, where its text is no longer at hand.
+fn about_app(app: &str, severity: Severity, code: &str, path: &str, message: String, help: Option<String>) -> Diagnostic {
+    Diagnostic {
+        severity,
+        code: code.to_owned(),
+        message,
+        file: format!("{app}.json"),
+        line: 0,
+        column: 0,
+        path: path.to_owned(),
+        help,
+        snippet: None,
+    }
+}
+
+/// A finding about a state that is compiled already, at its origin.
+fn about_state(state: &State, code: &str, message: String) -> Diagnostic {
+    let mut parts = state.origin.rsplitn(3, ':');
+    let column = parts.next().and_then(|c| c.parse().ok()).unwrap_or(1);
+    let line = parts.next().and_then(|l| l.parse().ok()).unwrap_or(1);
+    Diagnostic {
+        severity: Severity::Error,
+        code: code.to_owned(),
+        message,
+        file: parts.next().unwrap_or_default().to_owned(),
+        line,
+        column,
+        path: state.id.clone(),
+        help: None,
+        snippet: None,
+    }
+}
+
+fn check_unique(states: &[State], findings: &mut Vec<Diagnostic>) {
+    let mut ids: HashMap<&str, &State> = HashMap::with_capacity(states.len());
+    let mut services: BTreeMap<&str, &State> = BTreeMap::new();
+    for state in states {
+        if let Some(earlier) = ids.insert(&state.id, state) {
+            let message = format!("there are two states `{}`; the first is at {}", state.id, earlier.origin);
+            let mut finding = about_state(state, "duplicate-id", message);
+            finding.help = Some("give one of them another `id`".to_owned());
+            findings.push(finding);
+        }
+        if let StateBody::Service { name, .. } = &state.body
+            && let Some(earlier) = services.insert(name, state)
+        {
+            let message = format!("there are two services `{name}`; the first is at {}", earlier.origin);
+            findings.push(about_state(state, "duplicate-id", message));
+        }
+    }
+}
+
+fn check_references(states: &[State], app: &str, findings: &mut Vec<Diagnostic>) {
+    let position: HashMap<&str, usize> = states.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
+    for (index, state) in states.iter().enumerate() {
+        for id in &state.restarts {
+            let target = position.get(id.as_str()).map(|i| &states[*i]);
+            if !target.is_some_and(|s| matches!(s.body, StateBody::Service { .. })) {
+                let message = format!("`restarts` names `{id}`, which is no service of `{app}`");
+                findings.push(about_state(state, "unknown-state", message));
+            }
+        }
+        if let Some(id) = &state.guards.changed
+            && position.get(id.as_str()).is_none_or(|i| *i >= index)
+        {
+            let message = format!("`changed` names `{id}`, which is no earlier state of `{app}`");
+            findings.push(about_state(state, "unknown-state", message));
+        }
+    }
+}

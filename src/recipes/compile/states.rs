@@ -1,0 +1,300 @@
+//! Decoding: one rendered state becomes a typed one, checked against its shape and the node's limits.
+
+use super::scope::{Scope, holds_secret};
+use crate::model::configuration::{DatabaseEngine, EnvValue, Guards, Readiness, RestartPolicy, State, StateBody};
+use crate::model::time::parse_length;
+use crate::recipes::rules;
+use crate::recipes::shape::{Record, Shape, Strictness, check, listed};
+use crate::recipes::tree::{Findings, Kind, Node, did_you_mean, shown};
+use crate::recipes::view::{AppView, ResourceEngine, View};
+use std::collections::BTreeMap;
+
+/// Makes one state of its rendered properties.
+pub struct Decoder<'a> {
+    /// The view.
+    pub view: &'a View,
+    /// The app.
+    pub app: &'a AppView,
+    /// The app's namespaces.
+    pub scope: &'a Scope,
+    /// The state's type.
+    pub record: &'static Record,
+    /// Where its type is written.
+    pub at: usize,
+    /// Its rendered properties.
+    pub body: &'a Node,
+}
+
+impl Decoder<'_> {
+    /// The state; nothing where findings say why. `content` is the rendered text of a template state.
+    pub fn decode(&self, content: Option<String>, findings: &mut Findings<'_>) -> Option<State> {
+        let kind = self.record.name;
+        check(self.body, &Shape::Record(self.record), Strictness::Yaml, kind, findings);
+        if findings.has_errors() {
+            return None;
+        }
+        self.no_secret_in_clear(self.body, kind, findings);
+        if content.as_deref().is_some_and(holds_secret) {
+            self.secret_found(self.at, kind, findings);
+        }
+        let body = self.state_body(content, findings)?;
+        self.confine(findings);
+        if findings.has_errors() {
+            return None;
+        }
+        let app = self.app.descriptor.name().as_str();
+        let reference = |id: &str| format!("{app}/{id}");
+        Some(State {
+            id: format!("{app}/{kind}/{}", self.id()),
+            title: self.text("title").unwrap_or_else(|| self.title(&body)),
+            app: Some(app.to_owned()),
+            origin: findings.source.origin(self.at),
+            guards: Guards {
+                only_if: self.list("only_if"),
+                not_if: self.list("not_if"),
+                creates: self.text("creates"),
+                changed: self.text("changed").as_deref().map(reference),
+            },
+            restarts: self
+                .list("restarts")
+                .unwrap_or_default()
+                .iter()
+                .map(|id| reference(id))
+                .collect(),
+            body,
+        })
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.body.get(name).and_then(Node::scalar).map(str::to_owned)
+    }
+
+    fn list(&self, name: &str) -> Option<Vec<String>> {
+        self.body.get(name).map(Node::texts)
+    }
+
+    fn required(&self, name: &str) -> String {
+        self.text(name).unwrap_or_default()
+    }
+
+    fn seconds(&self, of: &Node, name: &str, default: u64) -> u64 {
+        of.get(name)
+            .and_then(Node::scalar)
+            .and_then(|text| parse_length(text).ok())
+            .and_then(|millis| u64::try_from(millis / 1000).ok())
+            .unwrap_or(default)
+    }
+
+    fn mode(&self, default: &str) -> String {
+        self.text("mode")
+            .and_then(|text| rules::mode(&text))
+            .unwrap_or_else(|| default.to_owned())
+    }
+
+    fn id(&self) -> String {
+        if let Some(id) = self.text("id") {
+            return id;
+        }
+        let last = |path: String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        match self.record.name {
+            "package" | "service" => self.required("name"),
+            "database" => self.required("resource"),
+            "execute" => last(self.list("command").and_then(|c| c.into_iter().next()).unwrap_or_default()),
+            _ => last(self.required("path")),
+        }
+    }
+
+    fn title(&self, body: &StateBody) -> String {
+        let app = self.app.descriptor.name();
+        let line = match body {
+            StateBody::Package { program, .. } => format!("Find the program {program}"),
+            StateBody::File { path, .. } => format!("Write {path}"),
+            StateBody::Directory { path, .. } => format!("Make the folder {path}"),
+            StateBody::Git { .. } => format!("Check out {app} at {}", self.app.release.revision),
+            StateBody::Execute { command, .. } => format!("Run {}", command.join(" ")),
+            StateBody::Service { name, .. } => format!("Keep {name} running"),
+            StateBody::Database { name, .. } => format!("Provide the database {name}"),
+        };
+        line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
+    }
+
+    fn state_body(&self, content: Option<String>, findings: &mut Findings<'_>) -> Option<StateBody> {
+        let revision = || self.text("revision").unwrap_or_else(|| self.app.release.commit.clone());
+        let cwd = || self.text("cwd").unwrap_or_else(|| self.scope.dir.clone());
+        Some(match self.record.name {
+            "package" => StateBody::Package {
+                program: self.text("program").unwrap_or_else(|| self.required("name")),
+                name: self.required("name"),
+                min_version: self.text("min_version"),
+                version_args: self.list("version_args").unwrap_or_default(),
+            },
+            "file" | "template" => StateBody::File {
+                path: self.required("path"),
+                content: content.unwrap_or_else(|| self.required("content")),
+                mode: self.mode("0644"),
+                secret: self.body.get("secret").is_some_and(Node::is_true),
+            },
+            "directory" => StateBody::Directory {
+                path: self.required("path"),
+                mode: self.mode("0755"),
+            },
+            "git" => StateBody::Git {
+                path: self.required("path"),
+                repository: self.required("repository"),
+                commit: self.required("commit"),
+            },
+            "execute" => StateBody::Execute {
+                command: self.list("command")?,
+                cwd: cwd(),
+                env: self.env(findings),
+                path: self.list("path").unwrap_or_default(),
+                timeout_s: self.seconds(self.body, "timeout", 600),
+                failure: self.text("failure").unwrap_or_else(|| "state-failed".to_owned()),
+            },
+            "service" => StateBody::Service {
+                name: self.required("name"),
+                command: self.list("command")?,
+                cwd: cwd(),
+                env: self.env(findings),
+                path: self.list("path").unwrap_or_default(),
+                restart: self.restart(),
+                ready: self.ready(findings),
+                stop_timeout_s: self.seconds(self.body, "stop_timeout", 10),
+                revision: revision(),
+            },
+            "database" => self.database(revision(), findings)?,
+            _ => return None,
+        })
+    }
+
+    fn restart(&self) -> RestartPolicy {
+        let node = self.body.get("restart");
+        let field = |name: &str| node.and_then(|n| n.get(name)).and_then(Node::scalar);
+        RestartPolicy {
+            policy: field("policy").unwrap_or("always").to_owned(),
+            limit: field("limit").and_then(|text| text.parse().ok()).unwrap_or(5),
+        }
+    }
+
+    fn ready(&self, findings: &mut Findings<'_>) -> Option<Readiness> {
+        let node = self.body.get("ready")?;
+        let http = node.get("http").and_then(Node::scalar).map(str::to_owned);
+        let exec = node.get("exec").map(Node::texts);
+        if http.is_some() == exec.is_some() {
+            findings.error(node.at, "invalid-probe", "service.ready", "exactly one of `http` and `exec` is needed");
+            return None;
+        }
+        Some(Readiness {
+            http,
+            exec,
+            timeout_s: self.seconds(node, "timeout", 30),
+        })
+    }
+
+    fn env(&self, findings: &mut Findings<'_>) -> BTreeMap<String, EnvValue> {
+        let mut env = BTreeMap::new();
+        for (key, node) in self.body.get("env").map(Node::entries).unwrap_or_default() {
+            let value = match &node.kind {
+                Kind::Text(text) | Kind::Number(text) => self.scope.env_value(text),
+                Kind::Bool(value) => Ok(EnvValue::Text(value.to_string())),
+                Kind::Null => continue,
+                Kind::Map(_) if node.entries().len() == 1 && node.get("secret").is_some_and(|n| n.text().is_some()) => {
+                    let name = node.get("secret").and_then(Node::text).unwrap_or_default();
+                    self.scope.secret(name)
+                }
+                _ => Err("text or `{secret: NAME}` was expected".to_owned()),
+            };
+            match value {
+                Ok(value) => {
+                    env.insert(key.name.clone(), value);
+                }
+                Err(message) => {
+                    let path = format!("{}.env.{}", self.record.name, key.name);
+                    findings.error(node.at, "invalid-value", &path, message);
+                }
+            }
+        }
+        env
+    }
+
+    fn database(&self, revision: String, findings: &mut Findings<'_>) -> Option<StateBody> {
+        let node = self.body.get("resource")?;
+        let resource = node.scalar()?;
+        let app = self.app.descriptor.name().as_str();
+        let Some(view) = self.app.resources.get(resource) else {
+            let names: Vec<&str> = self.app.resources.keys().map(String::as_str).collect();
+            let message = format!("{app} has no resource {}", shown(resource));
+            let help = did_you_mean(resource, names.iter().copied()).unwrap_or_else(|| format!("it has {}", listed(&names)));
+            findings.error_help(node.at, "unknown-resource", "database.resource", message, help);
+            return None;
+        };
+        let engine = match &view.engine {
+            ResourceEngine::Sqlite { path } => {
+                self.inside(path, node.at, "database.resource", findings);
+                DatabaseEngine::Sqlite { path: path.clone() }
+            }
+            ResourceEngine::Postgres {
+                host,
+                port,
+                database,
+                user,
+                password_secret,
+            } => DatabaseEngine::Postgres {
+                host: host.clone(),
+                port: *port,
+                database: database.clone(),
+                user: user.clone(),
+                password: EnvValue::Secret {
+                    secret: password_secret.clone(),
+                },
+            },
+        };
+        Some(StateBody::Database {
+            name: format!("{app}/{resource}"),
+            engine,
+            schema: self.text("schema"),
+            fixture: self.text("fixture"),
+            revision,
+        })
+    }
+
+    fn confine(&self, findings: &mut Findings<'_>) {
+        let kind = self.record.name;
+        for field in ["path", "cwd", "creates", "schema", "fixture"] {
+            let Some(node) = self.body.get(field) else { continue };
+            if let Some(path) = node.scalar() {
+                self.inside(path, node.at, &format!("{kind}.{field}"), findings);
+            }
+        }
+    }
+
+    fn inside(&self, path: &str, at: usize, place: &str, findings: &mut Findings<'_>) {
+        let Some(root) = &self.view.node.confined_to else { return };
+        let below = path.strip_prefix(root.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
+        if below && !path.split('/').any(|part| part == "..") {
+            return;
+        }
+        let message = format!("the path {} is outside this server's own folder {root}", shown(path));
+        let help = "use the folders in `dirs`, or launch with a provider whose servers are whole machines: Docker or EC2";
+        findings.error_help(at, "configuration-refused", place, message, help);
+    }
+
+    fn no_secret_in_clear(&self, node: &Node, path: &str, findings: &mut Findings<'_>) {
+        match &node.kind {
+            Kind::Text(text) if holds_secret(text) => self.secret_found(node.at, path, findings),
+            Kind::List(items) => items.iter().for_each(|item| self.no_secret_in_clear(item, path, findings)),
+            Kind::Map(entries) => {
+                for (key, value) in entries.iter().filter(|(key, _)| key.name != "env") {
+                    self.no_secret_in_clear(value, &format!("{path}.{}", key.name), findings);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn secret_found(&self, at: usize, path: &str, findings: &mut Findings<'_>) {
+        let message = format!("a secret of {} would stand here in clear", self.app.descriptor.name());
+        let help = "secrets may only be used in `env`, where they travel by reference";
+        findings.error_help(at, "secret-in-clear", path, message, help);
+    }
+}

@@ -1,0 +1,385 @@
+//! One recipe, decoded from its text: its parameters and its entries, with every place kept.
+//!
+//! What can be known without a view is checked here: shapes, template syntax, loops, guards, references to other recipes.
+
+use super::bundle::Bundle;
+use super::shape::{Record, Shape, Strictness, check, is_template, join, listed};
+use super::tree::{Findings, Key, Kind, Node, Source, did_you_mean, shown};
+use super::{rules, template, types, yaml};
+use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
+use std::collections::BTreeMap;
+
+/// A recipe.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its parameters.
+    pub params: Vec<Param>,
+    /// Its states and includes, in order.
+    pub entries: Vec<Entry>,
+    /// Its text.
+    pub source: Source,
+}
+
+/// A parameter of a recipe.
+#[derive(Debug, Clone)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// `text`, `int`, `bool`, `list` or `map`.
+    pub kind: String,
+    /// Its value where none is given.
+    pub default: Option<Node>,
+    /// What it is for.
+    pub description: String,
+}
+
+/// One item of a recipe.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// The states of another recipe.
+    Include(Include),
+    /// A state.
+    State(StateText),
+}
+
+/// The states of another recipe, here.
+#[derive(Debug, Clone)]
+pub struct Include {
+    /// The recipe's name.
+    pub recipe: String,
+    /// Where it is named.
+    pub at: usize,
+    /// Values for its parameters.
+    pub with: Vec<(Key, Node)>,
+    /// Condition at compile time.
+    pub when: Option<Node>,
+}
+
+/// A state as written.
+#[derive(Debug, Clone)]
+pub struct StateText {
+    /// Its type.
+    pub record: &'static Record,
+    /// Where its type is written.
+    pub at: usize,
+    /// Its properties.
+    pub body: Node,
+    /// The list it is repeated over.
+    pub each: Option<Loop>,
+    /// Condition at compile time.
+    pub when: Option<Node>,
+}
+
+/// `NAME in EXPRESSION`.
+#[derive(Debug, Clone)]
+pub struct Loop {
+    /// The name of the item.
+    pub name: String,
+    /// What gives the list.
+    pub expression: String,
+    /// Where it is written.
+    pub at: usize,
+}
+
+impl Recipe {
+    /// Reads a recipe whose file is called `name`. A recipe is returned exactly where no finding is an error.
+    pub fn parse(source: Source, name: &str) -> (Option<Self>, Vec<Diagnostic>) {
+        let mut findings = Findings::new(&source);
+        let Some(tree) = yaml::parse(&source, &mut findings) else {
+            return (None, findings.finish());
+        };
+        check(&tree, &Shape::Record(&types::RECIPE), Strictness::Template, "", &mut findings);
+        if let Some(node) = tree.get("recipe")
+            && node.text().is_some_and(|text| text != name)
+        {
+            let message = format!("the recipe is called {} but its file {}", shown(node.text().unwrap_or_default()), shown(name));
+            findings.error_help(node.at, "invalid-name", "recipe", message, "give the file and the recipe the same name");
+        }
+        let params = params(&tree, &mut findings);
+        let mut entries = Vec::new();
+        for node in tree.get("include").map(Node::items).unwrap_or_default() {
+            entries.extend(include(node, &mut findings));
+        }
+        for node in tree.get("states").map(Node::items).unwrap_or_default() {
+            entries.extend(entry(node, &mut findings));
+        }
+        duplicate_ids(&entries, &mut findings);
+        let description = tree.get("description").and_then(Node::text).unwrap_or_default().trim().to_owned();
+        let findings = findings.finish();
+        if has_errors(&findings) {
+            return (None, findings);
+        }
+        let recipe = Self {
+            name: name.to_owned(),
+            description,
+            params,
+            entries,
+            source,
+        };
+        (Some(recipe), findings)
+    }
+
+    /// The recipes it includes directly.
+    pub fn includes(&self) -> impl Iterator<Item = &Include> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Include(include) => Some(include),
+            Entry::State(_) => None,
+        })
+    }
+
+    /// What is wrong with its references to other recipes and to templates.
+    pub fn check_references(&self, bundle: &Bundle) -> Vec<Diagnostic> {
+        let mut findings = Findings::new(&self.source);
+        for include in self.includes() {
+            let Some(target) = bundle.recipe(&include.recipe) else {
+                missing_recipe(include, bundle, &mut findings);
+                continue;
+            };
+            let names: Vec<&str> = target.params.iter().map(|p| p.name.as_str()).collect();
+            for (key, _) in &include.with {
+                if !names.contains(&key.name.as_str()) {
+                    unknown_param(key.at, &key.name, &target.name, &names, &mut findings);
+                }
+            }
+            for param in target.params.iter().filter(|p| p.default.is_none()) {
+                if !include.with.iter().any(|(key, _)| key.name == param.name) {
+                    let message = format!("the parameter `{}` of the recipe `{}` is not given", param.name, target.name);
+                    findings.error_help(include.at, "missing-param", "include", message, "give it under `with`");
+                }
+            }
+            if let Some(circle) = circle(&self.name, &include.recipe, bundle) {
+                let message = format!("the recipes include each other in a circle: {}", circle.join(" → "));
+                findings.error(include.at, "include-cycle", "include", message);
+            }
+        }
+        for entry in &self.entries {
+            if let Entry::State(state) = entry
+                && let Some(node) = state.body.get("source")
+                && let Some(file) = node.text()
+                && !is_template(file)
+                && bundle.template(file).is_none()
+            {
+                missing_template(node.at, file, bundle, &mut findings);
+            }
+        }
+        findings.finish()
+    }
+}
+
+/// Adds that a template file is not there.
+pub(super) fn missing_template(at: usize, file: &str, bundle: &Bundle, findings: &mut Findings<'_>) {
+    let names = bundle.template_names();
+    let message = format!("there is no template {} beside the recipes", shown(file));
+    let help = did_you_mean(file, names.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(&names)));
+    findings.error_help(at, "template-missing", "source", message, help);
+}
+
+/// Adds that a parameter is not one of the recipe's.
+pub(super) fn unknown_param(at: usize, name: &str, recipe: &str, names: &[&str], findings: &mut Findings<'_>) {
+    let message = format!("the recipe `{recipe}` has no parameter {}", shown(name));
+    let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| format!("it has {}", listed(names)));
+    findings.error_help(at, "unknown-param", "with", message, help);
+}
+
+fn missing_recipe(include: &Include, bundle: &Bundle, findings: &mut Findings<'_>) {
+    if has_errors(bundle.why_broken(&include.recipe)) {
+        let message = format!("the recipe {} has errors of its own", shown(&include.recipe));
+        findings.error(include.at, "recipe-invalid", "include", message);
+        return;
+    }
+    let names = bundle.names();
+    let message = format!("there is no recipe {}", shown(&include.recipe));
+    let help = did_you_mean(&include.recipe, names.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(&names)));
+    findings.error_help(include.at, "recipe-missing", "include", message, help);
+}
+
+fn circle(start: &str, next: &str, bundle: &Bundle) -> Option<Vec<String>> {
+    let mut paths = vec![vec![start.to_owned(), next.to_owned()]];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(path) = paths.pop() {
+        let last = path.last()?.clone();
+        if last == start {
+            return Some(path);
+        }
+        if !seen.insert(last.clone()) {
+            continue;
+        }
+        for include in bundle.recipe(&last).into_iter().flat_map(Recipe::includes) {
+            let mut longer = path.clone();
+            longer.push(include.recipe.clone());
+            paths.push(longer);
+        }
+    }
+    None
+}
+
+fn params(tree: &Node, findings: &mut Findings<'_>) -> Vec<Param> {
+    let Some(all) = tree.get("params") else { return Vec::new() };
+    let mut params = Vec::new();
+    for (key, node) in all.entries() {
+        let kind = node.get("type").and_then(Node::text).unwrap_or("text").to_owned();
+        let default = node.get("default").cloned();
+        if let Some(value) = &default
+            && !is_of(value, &kind)
+        {
+            let path = format!("params.{}.default", key.name);
+            let message = format!("the default is {}, but the type is `{kind}`", value.describe());
+            findings.error(value.at, "wrong-type", &path, message);
+        }
+        params.push(Param {
+            name: key.name.clone(),
+            kind,
+            default,
+            description: node.get("description").and_then(Node::text).unwrap_or_default().trim().to_owned(),
+        });
+    }
+    params
+}
+
+/// Whether a value is of a parameter's type. Null is of every type: it stands for "none".
+pub fn is_of(value: &Node, kind: &str) -> bool {
+    match (&value.kind, kind) {
+        (Kind::Null, _) | (Kind::Text(_) | Kind::Number(_), "text") | (Kind::Bool(_), "bool") => true,
+        (Kind::Number(raw), "int") => raw.parse::<i64>().is_ok(),
+        (Kind::List(_), "list") | (Kind::Map(_), "map") => true,
+        (Kind::Text(text), _) => is_template(text),
+        _ => false,
+    }
+}
+
+fn include(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
+    let (name, with, when) = match &node.kind {
+        Kind::Text(_) => (node, Vec::new(), None),
+        _ => (
+            node.get("recipe")?,
+            node.get("with").map(|w| w.entries().to_vec()).unwrap_or_default(),
+            node.get("when").cloned(),
+        ),
+    };
+    for (key, value) in &with {
+        templates(value, &join("include.with", &key.name), findings);
+    }
+    if let Some(when) = &when {
+        expression(when, when.text().unwrap_or("true"), "include.when", findings);
+    }
+    let text = name.text()?;
+    if is_template(text) {
+        let message = "the recipe of an include must be written out, not computed";
+        findings.error_help(name.at, "template-syntax", "include", message, "use `when` to choose between includes");
+        return None;
+    }
+    Some(Entry::Include(Include {
+        recipe: text.to_owned(),
+        at: name.at,
+        with,
+        when,
+    }))
+}
+
+fn entry(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
+    let [(key, body)] = node.entries() else { return None };
+    if key.name == "include" {
+        return include(body, findings);
+    }
+    let record = types::STATES.iter().find(|r| r.name == key.name)?;
+    let path = key.name.as_str();
+    let mut each = None;
+    for (property, value) in body.entries() {
+        let place = join(path, &property.name);
+        match property.name.as_str() {
+            "when" => expression(value, value.text().unwrap_or("true"), &place, findings),
+            "for" => each = repeat(value, &place, findings),
+            _ => templates(value, &place, findings),
+        }
+    }
+    let guards = ["only_if", "not_if", "creates", "changed"];
+    if record.name == "execute" && guards.iter().all(|guard| body.get(guard).is_none()) {
+        let message = "the program is run at every convergence, for nothing says when it need not be";
+        let help = format!("add one of {}", listed(&guards));
+        findings.warning(key.at, "unguarded-execute", path, message, help);
+    }
+    Some(Entry::State(StateText {
+        record,
+        at: key.at,
+        when: body.get("when").cloned(),
+        each,
+        body: body.clone(),
+    }))
+}
+
+fn repeat(node: &Node, path: &str, findings: &mut Findings<'_>) -> Option<Loop> {
+    let text = node.text()?;
+    let parts = text.split_once(" in ").map(|(name, list)| (name.trim(), list.trim()));
+    let Some((name, list)) = parts.filter(|(name, _)| (rules::IDENTIFIER.check)(name)) else {
+        let message = format!("{} is not a loop", shown(text));
+        findings.error_help(node.at, "invalid-value", path, message, "write it as `process in app.processes`");
+        return None;
+    };
+    if template::RECIPE_NAMESPACES.contains(&name) {
+        findings.error(node.at, "invalid-name", path, format!("`{name}` is a namespace; call the item otherwise"));
+    }
+    expression(node, list, path, findings);
+    Some(Loop {
+        name: name.to_owned(),
+        expression: list.to_owned(),
+        at: node.at,
+    })
+}
+
+fn expression(node: &Node, text: &str, path: &str, findings: &mut Findings<'_>) {
+    if is_template(text) {
+        let help = format!("write {}", shown(text.replace("{{", "").replace("}}", "").trim()));
+        findings.error_help(node.at, "template-syntax", path, "this is an expression already, without `{{ }}`", help);
+    } else if let Err(error) = template::environment().compile_expression(text) {
+        let message = format!("the expression cannot be read: {}", template::reason(&error));
+        findings.error(node.at, "template-syntax", path, message);
+    }
+}
+
+fn templates(node: &Node, path: &str, findings: &mut Findings<'_>) {
+    match &node.kind {
+        Kind::Text(text) if is_template(text) => {
+            if let Err(error) = template::environment().template_from_str(text) {
+                let message = format!("the template cannot be read: {}", template::reason(&error));
+                let at = template::place(node, findings.source, &error);
+                findings.error(at, "template-syntax", path, message);
+            }
+        }
+        Kind::List(items) => items.iter().for_each(|item| templates(item, path, findings)),
+        Kind::Map(entries) => entries
+            .iter()
+            .for_each(|(key, value)| templates(value, &join(path, &key.name), findings)),
+        _ => {}
+    }
+}
+
+fn duplicate_ids(entries: &[Entry], findings: &mut Findings<'_>) {
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in entries {
+        let Entry::State(state) = entry else { continue };
+        let Some(node) = state.body.get("id") else { continue };
+        let Some(id) = node.scalar().filter(|id| !is_template(id)) else { continue };
+        let id = format!("{}/{id}", state.record.name);
+        if let Some(earlier) = first.insert(id.clone(), node.at) {
+            let (line, column) = findings.source.position(earlier);
+            let message = format!("there are two states {}; the first is at line {line}, column {column}", shown(&id));
+            findings.error(node.at, "duplicate-id", "id", message);
+        }
+    }
+}
+
+/// What is wrong with the syntax of a template file.
+pub fn check_template_file(source: &Source) -> Vec<Diagnostic> {
+    match template::environment().template_from_str(&source.text) {
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            let at = template::line_start(source, error.line().unwrap_or(1));
+            let message = format!("the template cannot be read: {}", template::reason(&error));
+            vec![source.diagnostic(Severity::Error, at, "template-syntax", "", message)]
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a compile knows of the world: the node, the stack, and each app's release, ports, dependencies and resources.
+//!
+//! Staging and production differ in this data and in nothing else.
+
+use crate::model::configuration::Layout;
+use crate::model::descriptor::Descriptor;
+use crate::model::name::AppName;
+use crate::model::stack::DataChoice;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that one compile reads besides recipes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// The node.
+    pub node: NodeView,
+    /// `staging`, `production`, ...
+    pub environment: String,
+    /// The stack.
+    pub stack: StackView,
+    /// The apps of the node, each after what it needs: the order of the configuration.
+    pub apps: Vec<AppView>,
+}
+
+/// The node as recipes see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeView {
+    /// Its id.
+    pub name: String,
+    /// Where it comes from.
+    pub provider: String,
+    /// Where things go on it.
+    pub layout: Layout,
+    /// Where set, states may only write below this folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confined_to: Option<String>,
+    /// Whether packages can be installed, rather than only checked for.
+    pub installs_packages: bool,
+}
+
+/// The stack as recipes see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StackView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// An app of the node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppView {
+    /// Its descriptor.
+    pub descriptor: Descriptor,
+    /// What is checked out.
+    pub release: Release,
+    /// The port that each of its named ports got.
+    #[serde(default)]
+    pub ports: BTreeMap<String, u16>,
+    /// Where its ports are reached, such as `127.0.0.1`.
+    pub address: String,
+    /// Where the apps that it needs are; an optional one that is not in the stack is absent.
+    #[serde(default)]
+    pub deps: BTreeMap<String, DependencyView>,
+    /// Its databases; every resource of the descriptor is here.
+    #[serde(default)]
+    pub resources: BTreeMap<String, ResourceView>,
+}
+
+/// The release of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The full commit.
+    pub commit: String,
+    /// What a person picked, such as `v1.1`.
+    pub revision: String,
+    /// The repository as the node reaches it.
+    pub repository: String,
+}
+
+/// Where an app that is needed is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DependencyView {
+    /// Its address with scheme, at its first port; absent where it has none.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Its host.
+    pub host: String,
+    /// The port of `url`.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// All its ports by name.
+    #[serde(default)]
+    pub ports: BTreeMap<String, u16>,
+}
+
+/// A database of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceView {
+    /// Which and where.
+    #[serde(flatten)]
+    pub engine: ResourceEngine,
+    /// What it starts with.
+    pub data: DataChoice,
+}
+
+/// Which database, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "engine", rename_all = "snake_case")]
+pub enum ResourceEngine {
+    /// A file.
+    Sqlite {
+        /// Where; below the node's data folder.
+        path: String,
+    },
+    /// A database in a server.
+    Postgres {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// The database.
+        database: String,
+        /// The role.
+        user: String,
+        /// Name of the secret that holds its password, such as `storefront/database/db`.
+        password_secret: String,
+    },
+}
+
+impl View {
+    /// The app of this name.
+    pub fn app(&self, name: &str) -> Option<&AppView> {
+        self.apps.iter().find(|a| a.descriptor.name().as_str() == name)
+    }
+
+    /// A view made up for one app alone: an ordinary sandbox, ports from 8001, databases with their default data, and
+    /// each dependency as if it were there. For checking and rendering where no server is at hand; `others` says which
+    /// ports the dependencies have, as far as it is known.
+    pub fn example(descriptor: &Descriptor, others: &BTreeMap<AppName, &Descriptor>) -> Self {
+        let ports: BTreeMap<String, u16> = descriptor.spec.ports.keys().cloned().zip(8001..).collect();
+        let deps = descriptor
+            .spec
+            .depends_on
+            .iter()
+            .zip((0_u16..200).map(|index| 9001 + index * 50))
+            .map(|(dependency, first)| {
+                let ports: BTreeMap<String, u16> = match others.get(&dependency.app) {
+                    Some(other) => other.spec.ports.keys().take(50).cloned().zip(first..).collect(),
+                    None => BTreeMap::from([("web".to_owned(), first)]),
+                };
+                let port = ports.values().next().copied();
+                let view = DependencyView {
+                    url: port.map(|port| format!("http://127.0.0.1:{port}")),
+                    host: "127.0.0.1".to_owned(),
+                    port,
+                    ports,
+                };
+                (dependency.app.to_string(), view)
+            })
+            .collect();
+        let name = descriptor.name().as_str();
+        let resources = descriptor
+            .spec
+            .resources
+            .iter()
+            .map(|(key, resource)| {
+                let engine = if resource.kind == "postgres" {
+                    ResourceEngine::Postgres {
+                        host: "127.0.0.1".to_owned(),
+                        port: 5432,
+                        database: format!("{name}_{key}"),
+                        user: format!("{name}_{key}"),
+                        password_secret: format!("{name}/database/{key}"),
+                    }
+                } else {
+                    ResourceEngine::Sqlite {
+                        path: format!("/sandbox/var/lib/apps/{name}/{key}.sqlite"),
+                    }
+                };
+                (
+                    key.clone(),
+                    ResourceView {
+                        engine,
+                        data: resource.data.initial(),
+                    },
+                )
+            })
+            .collect();
+        Self {
+            node: NodeView {
+                name: "example-node".to_owned(),
+                provider: "sandbox".to_owned(),
+                layout: Layout {
+                    apps: "/sandbox/srv/apps".to_owned(),
+                    data: "/sandbox/var/lib/apps".to_owned(),
+                    config: "/sandbox/etc/apps".to_owned(),
+                    logs: "/sandbox/var/log/apps".to_owned(),
+                },
+                confined_to: Some("/sandbox".to_owned()),
+                installs_packages: false,
+            },
+            environment: "staging".to_owned(),
+            stack: StackView {
+                id: "stack-example".to_owned(),
+                name: "example".to_owned(),
+            },
+            apps: vec![AppView {
+                release: Release {
+                    commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                    revision: descriptor.spec.default_ref.clone(),
+                    repository: descriptor.spec.repository.to_string(),
+                },
+                descriptor: descriptor.clone(),
+                ports,
+                address: "127.0.0.1".to_owned(),
+                deps,
+                resources,
+            }],
+        }
+    }
+}
