@@ -132,3 +132,16 @@ impl Bundle {
         self.broken.get(&format!("{recipe}.yaml")).map_or(&[], Vec::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_recipes_are_without_findings() {
+        let bundle = Bundle::shipped();
+        let found: Vec<String> = bundle.check().iter().map(ToString::to_string).collect();
+        assert!(found.is_empty(), "{}", found.join("\n"));
+        assert!(bundle.names().contains(&"python-app"));
+    }
+}

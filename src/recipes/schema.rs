@@ -28,8 +28,8 @@ fn of(shape: &Shape) -> Value {
             json!({ "type": "object", "propertyNames": text(keys), "additionalProperties": of(value) })
         }
         Shape::Record(record) => object(record),
-        Shape::OneKey(records) => {
-            let properties: Map<String, Value> = records.iter().map(|r| (r.name.to_owned(), object(r))).collect();
+        Shape::OneKey(choices) => {
+            let properties: Map<String, Value> = choices.iter().map(|(name, s)| ((*name).to_owned(), of(s))).collect();
             json!({
                 "type": "object", "properties": properties, "additionalProperties": false,
                 "minProperties": 1, "maxProperties": 1

@@ -37,8 +37,8 @@ pub enum Shape {
     },
     /// A map with fields that we name.
     Record(&'static Record),
-    /// A map with exactly one key: the name of one of these records, and its value.
-    OneKey(&'static [&'static Record]),
+    /// A map with exactly one key, one of these, and its value.
+    OneKey(&'static [(&'static str, Shape)]),
     /// A scalar of the first shape, or a list or map of the second.
     Either(&'static Shape, &'static Shape),
     /// Anything.
@@ -196,16 +196,13 @@ impl Checker<'_, '_> {
                 }
             }
             (Shape::Record(record), Kind::Map(_)) => self.record(node, record, path),
-            (Shape::OneKey(records), Kind::Map(entries)) => match entries.as_slice() {
-                [(key, value)] => {
-                    let Some(record) = records.iter().find(|r| r.name == key.name) else {
-                        self.unknown(key, records.iter().map(|r| r.name), "type", path);
-                        return;
-                    };
-                    self.value(value, &Shape::Record(record), &join(path, &key.name));
-                }
+            (Shape::OneKey(choices), Kind::Map(entries)) => match entries.as_slice() {
+                [(key, value)] => match choices.iter().find(|(name, _)| *name == key.name) {
+                    Some((name, shape)) => self.value(value, shape, &join(path, name)),
+                    None => self.unknown(key, choices.iter().map(|(name, _)| *name), "type", path),
+                },
                 _ => {
-                    let names: Vec<&str> = records.iter().map(|r| r.name).collect();
+                    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
                     let message = format!("exactly one key was expected here, one of {}", listed(&names));
                     let help = "indent the properties below the type, and start each item with `- `";
                     self.findings.error_help(node.at, "wrong-type", path, message, help);

@@ -2,6 +2,7 @@
 
 use super::shape::listed;
 use super::tree::{Node, Source, did_you_mean, shown};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
 
 /// Instructions (and 64-byte pieces of data) that one rendering may use.
@@ -35,6 +36,11 @@ pub fn environment<'s>() -> Environment<'s> {
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(30);
     environment.set_debug(false);
+    let mut syntax = SyntaxConfig::builder();
+    syntax.keep_trailing_newline(true);
+    if let Ok(syntax) = syntax.build() {
+        environment.set_syntax(syntax);
+    }
     environment
 }
 

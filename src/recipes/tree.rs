@@ -272,10 +272,13 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
         .map(|c| {
             let lower = c.to_lowercase();
             let related = lower.starts_with(&shortened) || shortened.starts_with(&lower);
-            let score = strsim::jaro_winkler(&shortened, &lower);
-            (if related && shortened.len() > 2 { score.max(0.9) } else { score }, c)
+            let edits = strsim::damerau_levenshtein(&shortened, &lower);
+            let near = edits <= (shortened.len() / 3).max(1);
+            let close = if near { 1.0 - 0.02 * f64::from(u32::try_from(edits).unwrap_or(9)) } else { 0.0 };
+            let part = if related && shortened.len() > 2 { 0.9 } else { 0.0 };
+            (strsim::jaro_winkler(&shortened, &lower).max(close).max(part), c)
         })
-        .filter(|(score, _)| *score > 0.78)
+        .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
         .map(|(_, c)| format!("did you mean `{c}`?"))
 }

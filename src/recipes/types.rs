@@ -41,7 +41,7 @@ pub static RECIPE: Record = Record {
         optional(
             "include",
             Shape::List {
-                of: &Shape::Either(&Shape::Text(&rules::NAME), &Shape::Record(&INCLUDE)),
+                of: &INCLUDED,
                 min: 0,
                 max: 20,
             },
@@ -50,7 +50,7 @@ pub static RECIPE: Record = Record {
         optional(
             "states",
             Shape::List {
-                of: &Shape::OneKey(STATES),
+                of: &Shape::OneKey(ENTRIES),
                 min: 0,
                 max: 2_000,
             },
@@ -130,7 +130,22 @@ const MODE: Field = optional("mode", Shape::Text(&rules::MODE), "Permission bits
 
 /// The state types.
 pub static STATES: &[&Record] = &[
-    &PACKAGE, &FILE, &TEMPLATE, &DIRECTORY, &GIT, &EXECUTE, &SERVICE, &DATABASE, &INCLUDE,
+    &PACKAGE, &FILE, &TEMPLATE, &DIRECTORY, &GIT, &EXECUTE, &SERVICE, &DATABASE,
+];
+
+const INCLUDED: Shape = Shape::Either(&Shape::Text(&rules::NAME), &Shape::Record(&INCLUDE));
+
+// What an item of `states` may be: a state of one of the types, or an include in its place.
+const ENTRIES: &[(&str, Shape)] = &[
+    ("package", Shape::Record(&PACKAGE)),
+    ("file", Shape::Record(&FILE)),
+    ("template", Shape::Record(&TEMPLATE)),
+    ("directory", Shape::Record(&DIRECTORY)),
+    ("git", Shape::Record(&GIT)),
+    ("execute", Shape::Record(&EXECUTE)),
+    ("service", Shape::Record(&SERVICE)),
+    ("database", Shape::Record(&DATABASE)),
+    ("include", INCLUDED),
 ];
 
 static PACKAGE: Record = Record {

@@ -64,7 +64,7 @@ impl Scope {
         };
         let env = environment(view, descriptor, &mut rendering, &mut secrets);
         let processes = processes(app, &dir, &mut rendering);
-        let build = build(descriptor, &dir, &mut rendering);
+        let build = build(descriptor, &mut rendering);
         let problems = rendering.problems;
         if !problems.is_empty() {
             return Err(problems);
@@ -285,11 +285,11 @@ fn readiness<'t>(app: &'t AppView, rendering: &mut Rendering<'_, '_, 't>) -> Jso
     json!({ "exec": rendering.command(exec, "spec.readinessProbe.exec"), "timeout": timeout })
 }
 
-fn build<'t>(descriptor: &'t Descriptor, dir: &str, rendering: &mut Rendering<'_, '_, 't>) -> Json {
+fn build<'t>(descriptor: &'t Descriptor, rendering: &mut Rendering<'_, '_, 't>) -> Json {
     descriptor.spec.build.as_ref().map_or(Json::Null, |build| {
         json!({
             "command": rendering.command(&build.command, "spec.build.command"),
-            "artifact": build.artifact.as_ref().map(|artifact| format!("{dir}/{artifact}")),
+            "artifact": build.artifact,
             "timeout": build.timeout.as_deref().unwrap_or("10m"),
         })
     })
