@@ -31,4 +31,5 @@ pub mod recipes;
 pub mod steps;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod wire;

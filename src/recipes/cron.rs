@@ -52,7 +52,16 @@ mod tests {
         for text in ["0 3 * * *", "*/5 * * * *", "0 9-17 1,15 jan-mar mon-fri", "0 0 * * 7"] {
             assert!(is_cron(text), "{text}");
         }
-        for text in ["", "* * * *", "60 * * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *", "@daily", "* * * * * *"] {
+        for text in [
+            "",
+            "* * * *",
+            "60 * * * *",
+            "* * 0 * *",
+            "*/0 * * * *",
+            "5-1 * * * *",
+            "@daily",
+            "* * * * * *",
+        ] {
             assert!(!is_cron(text), "{text}");
         }
     }

@@ -34,7 +34,12 @@ pub fn parse(source: &Source, findings: &mut Findings<'_>) -> Option<Node> {
             }
         }
         Err(error) => {
-            findings.error(error.range().start, "syntax", "", format!("this is not JSON: {}", lower(error.kind())));
+            findings.error(
+                error.range().start,
+                "syntax",
+                "",
+                format!("this is not JSON: {}", lower(error.kind())),
+            );
             None
         }
     }

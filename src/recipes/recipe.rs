@@ -96,8 +96,18 @@ impl Recipe {
         if let Some(node) = tree.get("recipe")
             && node.text().is_some_and(|text| text != name)
         {
-            let message = format!("the recipe is called {} but its file {}", shown(node.text().unwrap_or_default()), shown(name));
-            findings.error_help(node.at, "invalid-name", "recipe", message, "give the file and the recipe the same name");
+            let message = format!(
+                "the recipe is called {} but its file {}",
+                shown(node.text().unwrap_or_default()),
+                shown(name)
+            );
+            findings.error_help(
+                node.at,
+                "invalid-name",
+                "recipe",
+                message,
+                "give the file and the recipe the same name",
+            );
         }
         let params = params(&tree, &mut findings);
         let mut entries = Vec::new();
@@ -108,7 +118,12 @@ impl Recipe {
             entries.extend(entry(node, &mut findings));
         }
         duplicate_ids(&entries, &mut findings);
-        let description = tree.get("description").and_then(Node::text).unwrap_or_default().trim().to_owned();
+        let description = tree
+            .get("description")
+            .and_then(Node::text)
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         let findings = findings.finish();
         if has_errors(&findings) {
             return (None, findings);
@@ -234,7 +249,12 @@ fn params(tree: &Node, findings: &mut Findings<'_>) -> Vec<Param> {
             name: key.name.clone(),
             kind,
             default,
-            description: node.get("description").and_then(Node::text).unwrap_or_default().trim().to_owned(),
+            description: node
+                .get("description")
+                .and_then(Node::text)
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
         });
     }
     params
@@ -269,7 +289,13 @@ fn include(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
     let text = name.text()?;
     if is_template(text) {
         let message = "the recipe of an include must be written out, not computed";
-        findings.error_help(name.at, "template-syntax", "include", message, "use `when` to choose between includes");
+        findings.error_help(
+            name.at,
+            "template-syntax",
+            "include",
+            message,
+            "use `when` to choose between includes",
+        );
         return None;
     }
     Some(Entry::Include(Include {
@@ -316,11 +342,22 @@ fn repeat(node: &Node, path: &str, findings: &mut Findings<'_>) -> Option<Loop> 
     let parts = text.split_once(" in ").map(|(name, list)| (name.trim(), list.trim()));
     let Some((name, list)) = parts.filter(|(name, _)| (rules::IDENTIFIER.check)(name)) else {
         let message = format!("{} is not a loop", shown(text));
-        findings.error_help(node.at, "invalid-value", path, message, "write it as `process in app.processes`");
+        findings.error_help(
+            node.at,
+            "invalid-value",
+            path,
+            message,
+            "write it as `process in app.processes`",
+        );
         return None;
     };
     if template::RECIPE_NAMESPACES.contains(&name) {
-        findings.error(node.at, "invalid-name", path, format!("`{name}` is a namespace; call the item otherwise"));
+        findings.error(
+            node.at,
+            "invalid-name",
+            path,
+            format!("`{name}` is a namespace; call the item otherwise"),
+        );
     }
     expression(node, list, path, findings);
     Some(Loop {
@@ -333,7 +370,13 @@ fn repeat(node: &Node, path: &str, findings: &mut Findings<'_>) -> Option<Loop> 
 fn expression(node: &Node, text: &str, path: &str, findings: &mut Findings<'_>) {
     if is_template(text) {
         let help = format!("write {}", shown(text.replace("{{", "").replace("}}", "").trim()));
-        findings.error_help(node.at, "template-syntax", path, "this is an expression already, without `{{ }}`", help);
+        findings.error_help(
+            node.at,
+            "template-syntax",
+            path,
+            "this is an expression already, without `{{ }}`",
+            help,
+        );
     } else if let Err(error) = template::environment().compile_expression(text) {
         let message = format!("the expression cannot be read: {}", template::reason(&error));
         findings.error(node.at, "template-syntax", path, message);
@@ -362,11 +405,16 @@ fn duplicate_ids(entries: &[Entry], findings: &mut Findings<'_>) {
     for entry in entries {
         let Entry::State(state) = entry else { continue };
         let Some(node) = state.body.get("id") else { continue };
-        let Some(id) = node.scalar().filter(|id| !is_template(id)) else { continue };
+        let Some(id) = node.scalar().filter(|id| !is_template(id)) else {
+            continue;
+        };
         let id = format!("{}/{id}", state.record.name);
         if let Some(earlier) = first.insert(id.clone(), node.at) {
             let (line, column) = findings.source.position(earlier);
-            let message = format!("there are two states {}; the first is at line {line}, column {column}", shown(&id));
+            let message = format!(
+                "there are two states {}; the first is at line {line}, column {column}",
+                shown(&id)
+            );
             findings.error(node.at, "duplicate-id", "id", message);
         }
     }

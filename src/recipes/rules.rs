@@ -57,7 +57,12 @@ pub static VARIABLE: Rule = Rule {
 /// A branch, tag or commit.
 pub static REVISION: Rule = rule("a revision", RevisionName::RULE, |t| t.parse::<RevisionName>().is_ok(), 200);
 /// Where a repository is.
-pub static REPOSITORY: Rule = rule("a repository", RepositoryUrl::RULE, |t| t.parse::<RepositoryUrl>().is_ok(), 400);
+pub static REPOSITORY: Rule = rule(
+    "a repository",
+    RepositoryUrl::RULE,
+    |t| t.parse::<RepositoryUrl>().is_ok(),
+    400,
+);
 /// A path inside a checkout.
 pub static INSIDE: Rule = rule(
     "a path inside the checkout",
@@ -90,9 +95,7 @@ pub static CRON: Rule = rule(
 pub static URL: Rule = rule(
     "an address",
     "it starts with `https://` or `http://` and has no white space",
-    |t| {
-        (t.starts_with("https://") || t.starts_with("http://")) && !t.contains(|c: char| c.is_whitespace() || c.is_control())
-    },
+    |t| (t.starts_with("https://") || t.starts_with("http://")) && !t.contains(|c: char| c.is_whitespace() || c.is_control()),
     400,
 );
 /// A host name, with an optional leading `*.` and an optional port.
@@ -141,7 +144,8 @@ pub static SERVICE: Rule = rule(
     "1 to 110 lower-case letters, digits, `-` and `_`, starting with a letter",
     |t| {
         t.starts_with(|c: char| c.is_ascii_lowercase())
-            && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+            && t.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
     },
     110,
 );
@@ -214,7 +218,9 @@ fn is_path(text: &str) -> bool {
         && text.starts_with('/')
         && !text.ends_with('/')
         && !text.chars().any(char::is_control)
-        && text[1..].split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+        && text[1..]
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
 #[cfg(test)]

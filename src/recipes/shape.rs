@@ -250,27 +250,19 @@ impl Checker<'_, '_> {
             if let Some(earlier) = first.insert(key.name.as_str(), key.at) {
                 let (line, column) = self.findings.source.position(earlier);
                 let message = format!("{} is given twice; first at line {line}, column {column}", shown(&key.name));
-                self.findings
-                    .error(key.at, "duplicate-key", &join(path, &key.name), message);
+                self.findings.error(key.at, "duplicate-key", &join(path, &key.name), message);
             }
         }
     }
 
-    fn unknown<'c>(
-        &mut self,
-        key: &super::tree::Key,
-        names: impl Iterator<Item = &'c str> + Clone,
-        noun: &str,
-        path: &str,
-    ) {
+    fn unknown<'c>(&mut self, key: &super::tree::Key, names: impl Iterator<Item = &'c str> + Clone, noun: &str, path: &str) {
         let message = format!("there is no {noun} {}", shown(&key.name));
         let help = did_you_mean(&key.name, names.clone()).unwrap_or_else(|| {
             let all: Vec<&str> = names.collect();
             format!("there are {}", listed(&all))
         });
         let code = if noun == "field" { "unknown-field" } else { "unknown-type" };
-        self.findings
-            .error_help(key.at, code, &join(path, &key.name), message, help);
+        self.findings.error_help(key.at, code, &join(path, &key.name), message, help);
     }
 
     fn wrong_type(&mut self, node: &Node, shape: &Shape, path: &str) {

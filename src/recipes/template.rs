@@ -22,7 +22,16 @@ pub const NAMESPACES: &[(&str, &[&str])] = &[
 ];
 /// The namespaces of a recipe's templates.
 pub const RECIPE_NAMESPACES: &[&str] = &[
-    "node", "app", "env", "deps", "resources", "ports", "release", "params", "stack", "dirs",
+    "node",
+    "app",
+    "env",
+    "deps",
+    "resources",
+    "ports",
+    "release",
+    "params",
+    "stack",
+    "dirs",
 ];
 const DEPENDENCY: &[&str] = &["url", "host", "port", "ports"];
 const RESOURCE: &[&str] = &["engine", "path", "url", "host", "port", "database", "user", "password"];
@@ -101,7 +110,8 @@ fn check_path(path: &str, known: &Known<'_>) -> Option<Problem> {
     let unknown = |what: &str, word: &str, there: &[&str]| Problem {
         code: "unknown-variable",
         message: format!("`{}` refers to {what} {} that is not there", path, shown(word)),
-        help: did_you_mean(word, there.iter().copied()).or_else(|| (!there.is_empty()).then(|| format!("there are {}", listed(there)))),
+        help: did_you_mean(word, there.iter().copied())
+            .or_else(|| (!there.is_empty()).then(|| format!("there are {}", listed(there)))),
     };
     let Some((_, properties)) = NAMESPACES.iter().find(|(n, _)| *n == space) else {
         let names: Vec<&str> = NAMESPACES.iter().map(|(n, _)| *n).collect();

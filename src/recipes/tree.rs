@@ -71,11 +71,7 @@ impl Source {
     fn snippet(&self, line: u32) -> Option<String> {
         let start = *self.lines.get(line as usize - 1)?;
         let text = self.text.get(start..)?.lines().next()?;
-        let shown: String = text
-            .chars()
-            .take(200)
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let shown: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
         (!shown.trim().is_empty()).then_some(shown)
     }
 }
@@ -274,7 +270,11 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
             let related = lower.starts_with(&shortened) || shortened.starts_with(&lower);
             let edits = strsim::damerau_levenshtein(&shortened, &lower);
             let near = edits <= (shortened.len() / 3).max(1);
-            let close = if near { 1.0 - 0.02 * f64::from(u32::try_from(edits).unwrap_or(9)) } else { 0.0 };
+            let close = if near {
+                1.0 - 0.02 * f64::from(u32::try_from(edits).unwrap_or(9))
+            } else {
+                0.0
+            };
             let part = if related && shortened.len() > 2 { 0.9 } else { 0.0 };
             (strsim::jaro_winkler(&shortened, &lower).max(close).max(part), c)
         })

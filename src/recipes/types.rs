@@ -28,7 +28,11 @@ pub static RECIPE: Record = Record {
     name: "recipe",
     doc: "A recipe: states that should be true on a node, in written order",
     fields: &[
-        required("recipe", Shape::Text(&rules::NAME), "Its name, the same as the file's without `.yaml`"),
+        required(
+            "recipe",
+            Shape::Text(&rules::NAME),
+            "Its name, the same as the file's without `.yaml`",
+        ),
         required("description", Shape::Text(&rules::WORDS), "What it is for"),
         optional(
             "params",
@@ -65,8 +69,16 @@ pub static PARAM: Record = Record {
     name: "param",
     doc: "A parameter",
     fields: &[
-        required("type", Shape::Choice(&["text", "int", "bool", "list", "map"]), "What its value is"),
-        optional("default", Shape::Any, "Its value where none is given; without one it must be given"),
+        required(
+            "type",
+            Shape::Choice(&["text", "int", "bool", "list", "map"]),
+            "What its value is",
+        ),
+        optional(
+            "default",
+            Shape::Any,
+            "Its value where none is given; without one it must be given",
+        ),
         optional("description", Shape::Text(&rules::WORDS), "What it is for"),
     ],
     common: &[],
@@ -94,9 +106,7 @@ pub static INCLUDE: Record = Record {
 const CONDITION: Shape = Shape::Either(&Shape::Text(&rules::EXPRESSION), &Shape::Bool);
 
 /// The properties that every state type takes.
-pub static COMMON: &[Field] = &[
-    ID, TITLE, WHEN, FOR, ONLY_IF, NOT_IF, CREATES, CHANGED, RESTARTS,
-];
+pub static COMMON: &[Field] = &[ID, TITLE, WHEN, FOR, ONLY_IF, NOT_IF, CREATES, CHANGED, RESTARTS];
 const ID: Field = optional(
     "id",
     Shape::Text(&rules::LINE),
@@ -113,9 +123,17 @@ const FOR: Field = optional(
     Shape::Text(&rules::EXPRESSION),
     "`NAME in EXPRESSION`: the state once for each item of a list",
 );
-const ONLY_IF: Field = optional("only_if", ARGUMENTS, "Apply only if this program ends with 0, asked just before");
+const ONLY_IF: Field = optional(
+    "only_if",
+    ARGUMENTS,
+    "Apply only if this program ends with 0, asked just before",
+);
 const NOT_IF: Field = optional("not_if", ARGUMENTS, "Apply only if this program does not end with 0");
-const CREATES: Field = optional("creates", Shape::Text(&rules::PATH), "Apply only while this file is not there");
+const CREATES: Field = optional(
+    "creates",
+    Shape::Text(&rules::PATH),
+    "Apply only while this file is not there",
+);
 const CHANGED: Field = optional(
     "changed",
     Shape::Text(&rules::LINE),
@@ -129,9 +147,7 @@ const RESTARTS: Field = optional(
 const MODE: Field = optional("mode", Shape::Text(&rules::MODE), "Permission bits, such as `0644`");
 
 /// The state types.
-pub static STATES: &[&Record] = &[
-    &PACKAGE, &FILE, &TEMPLATE, &DIRECTORY, &GIT, &EXECUTE, &SERVICE, &DATABASE,
-];
+pub static STATES: &[&Record] = &[&PACKAGE, &FILE, &TEMPLATE, &DIRECTORY, &GIT, &EXECUTE, &SERVICE, &DATABASE];
 
 const INCLUDED: Shape = Shape::Either(&Shape::Text(&rules::NAME), &Shape::Record(&INCLUDE));
 
@@ -153,9 +169,21 @@ static PACKAGE: Record = Record {
     doc: "A program is installed; where packages cannot be installed it is only checked for",
     fields: &[
         required("name", Shape::Text(&rules::PROGRAM), "The package's name"),
-        optional("program", Shape::Text(&rules::PROGRAM), "The program it brings; its name where absent"),
-        optional("min_version", Shape::Text(&rules::VERSION), "The least version, as dotted numbers"),
-        optional("version_args", ARGUMENTS, "Arguments that make it print its version; `--version` where absent"),
+        optional(
+            "program",
+            Shape::Text(&rules::PROGRAM),
+            "The program it brings; its name where absent",
+        ),
+        optional(
+            "min_version",
+            Shape::Text(&rules::VERSION),
+            "The least version, as dotted numbers",
+        ),
+        optional(
+            "version_args",
+            ARGUMENTS,
+            "Arguments that make it print its version; `--version` where absent",
+        ),
     ],
     common: COMMON,
 };
@@ -177,7 +205,11 @@ static TEMPLATE: Record = Record {
     doc: "A file holds what a template beside the recipe renders to",
     fields: &[
         required("path", Shape::Text(&rules::PATH), "Where"),
-        required("source", Shape::Text(&rules::TEMPLATE_FILE), "The template's file name, ending with `.j2`"),
+        required(
+            "source",
+            Shape::Text(&rules::TEMPLATE_FILE),
+            "The template's file name, ending with `.j2`",
+        ),
         optional(
             "vars",
             Shape::Map {
@@ -195,10 +227,7 @@ static TEMPLATE: Record = Record {
 static DIRECTORY: Record = Record {
     name: "directory",
     doc: "A folder is there, with the folders above it",
-    fields: &[
-        required("path", Shape::Text(&rules::PATH), "Where"),
-        MODE,
-    ],
+    fields: &[required("path", Shape::Text(&rules::PATH), "Where"), MODE],
     common: COMMON,
 };
 
@@ -207,7 +236,11 @@ static GIT: Record = Record {
     doc: "A folder holds a checkout of a commit",
     fields: &[
         required("path", Shape::Text(&rules::PATH), "Where"),
-        required("repository", Shape::Text(&rules::REPOSITORY), "The repository, as the node reaches it"),
+        required(
+            "repository",
+            Shape::Text(&rules::REPOSITORY),
+            "The repository, as the node reaches it",
+        ),
         required("commit", Shape::Text(&rules::COMMIT), "The commit, never a branch"),
     ],
     common: COMMON,
@@ -235,15 +268,39 @@ static SERVICE: Record = Record {
     name: "service",
     doc: "A process is kept running",
     fields: &[
-        required("name", Shape::Text(&rules::SERVICE), "Name on the node, such as `storefront-web`"),
+        required(
+            "name",
+            Shape::Text(&rules::SERVICE),
+            "Name on the node, such as `storefront-web`",
+        ),
         required("command", ARGUMENTS, "Program and arguments"),
         optional("cwd", Shape::Text(&rules::PATH), "Where; the checkout where absent"),
-        optional("env", ENV, "Its environment besides the node's plain one; a secret as `{secret: NAME}`"),
+        optional(
+            "env",
+            ENV,
+            "Its environment besides the node's plain one; a secret as `{secret: NAME}`",
+        ),
         optional("path", FOLDERS, "Folders searched for programs before the node's own `PATH`"),
-        optional("restart", Shape::Record(&RESTART), "When it is restarted after its end; always, 5 times in ten minutes, where absent"),
-        optional("ready", Shape::Either(&Shape::Text(&rules::LINE), &Shape::Record(&READY)), "When it counts as ready; at once where absent"),
-        optional("stop_timeout", Shape::Text(&rules::LENGTH), "How long a stop may take before it is killed; `10s` where absent"),
-        optional("revision", Shape::Text(&rules::LINE), "Changes with whatever needs a restart; the commit where absent"),
+        optional(
+            "restart",
+            Shape::Record(&RESTART),
+            "When it is restarted after its end; always, 5 times in ten minutes, where absent",
+        ),
+        optional(
+            "ready",
+            Shape::Either(&Shape::Text(&rules::LINE), &Shape::Record(&READY)),
+            "When it counts as ready; at once where absent",
+        ),
+        optional(
+            "stop_timeout",
+            Shape::Text(&rules::LENGTH),
+            "How long a stop may take before it is killed; `10s` where absent",
+        ),
+        optional(
+            "revision",
+            Shape::Text(&rules::LINE),
+            "Changes with whatever needs a restart; the commit where absent",
+        ),
     ],
     common: COMMON,
 };
@@ -252,8 +309,16 @@ static RESTART: Record = Record {
     name: "restart",
     doc: "When a service is restarted after its end",
     fields: &[
-        optional("policy", Shape::Choice(&["always", "on_failure", "never"]), "`always` where absent"),
-        optional("limit", Shape::Integer { min: 0, max: 1_000 }, "Restarts within ten minutes before it is given up; 5 where absent"),
+        optional(
+            "policy",
+            Shape::Choice(&["always", "on_failure", "never"]),
+            "`always` where absent",
+        ),
+        optional(
+            "limit",
+            Shape::Integer { min: 0, max: 1_000 },
+            "Restarts within ten minutes before it is given up; 5 where absent",
+        ),
     ],
     common: &[],
 };
@@ -262,9 +327,17 @@ static READY: Record = Record {
     name: "ready",
     doc: "When a service counts as ready",
     fields: &[
-        optional("http", Shape::Text(&rules::URL), "An address that must answer with a status below 400"),
+        optional(
+            "http",
+            Shape::Text(&rules::URL),
+            "An address that must answer with a status below 400",
+        ),
         optional("exec", ARGUMENTS, "A program that must end with 0"),
-        optional("timeout", Shape::Text(&rules::LENGTH), "How long it may take; `30s` where absent"),
+        optional(
+            "timeout",
+            Shape::Text(&rules::LENGTH),
+            "How long it may take; `30s` where absent",
+        ),
     ],
     common: &[],
 };
@@ -273,10 +346,26 @@ static DATABASE: Record = Record {
     name: "database",
     doc: "A database is there, with its schema and its first data; SQLite or in a PostgreSQL server",
     fields: &[
-        required("resource", Shape::Text(&rules::NAME), "The app's resource that it is, which says its type and place"),
-        optional("schema", Shape::Text(&rules::PATH), "SQL file that makes the tables; run on each new commit"),
-        optional("fixture", Shape::Text(&rules::PATH), "SQL file with first data, loaded once into the new database"),
-        optional("revision", Shape::Text(&rules::LINE), "Changes when the schema file may have changed; the commit where absent"),
+        required(
+            "resource",
+            Shape::Text(&rules::NAME),
+            "The app's resource that it is, which says its type and place",
+        ),
+        optional(
+            "schema",
+            Shape::Text(&rules::PATH),
+            "SQL file that makes the tables; run on each new commit",
+        ),
+        optional(
+            "fixture",
+            Shape::Text(&rules::PATH),
+            "SQL file with first data, loaded once into the new database",
+        ),
+        optional(
+            "revision",
+            Shape::Text(&rules::LINE),
+            "Changes when the schema file may have changed; the commit where absent",
+        ),
     ],
     common: COMMON,
 };

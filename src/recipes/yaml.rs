@@ -135,7 +135,9 @@ impl<'de> Visitor<'de> for RawVisitor {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Raw>()? {
             let (RawKind::Text(name) | RawKind::Number(name)) = key.value else {
-                return Err(A::Error::custom("a key must be text; put a value that starts with `{{` in quotes"));
+                return Err(A::Error::custom(
+                    "a key must be text; put a value that starts with `{{` in quotes",
+                ));
             };
             entries.push((Spanned::new(name, key.referenced, key.defined), map.next_value::<Raw>()?));
         }

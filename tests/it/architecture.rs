@@ -8,6 +8,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &[]),
     ("telemetry", &[]),
+    ("tls", &[]),
     ("wire", &[]),
     ("recipes", &[]),
     ("store", &["wire"]),
@@ -23,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &["control", "wire"]),
     ("client", &["wire"]),
     ("agent", &["client", "wire", "recipes"]),
-    ("cli", &["wire", "client", "agent", "recipes", "config", "telemetry"]),
+    ("cli", &["wire", "client", "agent", "recipes", "config", "telemetry", "tls"]),
 ];
 
 // The composition root wires everything, and the demo runs it in its own process.

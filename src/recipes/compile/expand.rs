@@ -178,7 +178,13 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
         match items {
             Some(items) if items.len() <= MAX_ROUNDS => items,
             Some(_) => {
-                self.fail(recipe, each.at, "too-complex", "for", format!("the list has more than {MAX_ROUNDS} items"));
+                self.fail(
+                    recipe,
+                    each.at,
+                    "too-complex",
+                    "for",
+                    format!("the list has more than {MAX_ROUNDS} items"),
+                );
                 Vec::new()
             }
             None => {

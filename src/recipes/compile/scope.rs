@@ -33,7 +33,11 @@ impl Scope {
         let name = descriptor.name().as_str();
         let layout = &view.node.layout;
         let root = format!("{}/{name}/releases/{}", layout.apps, app.release.commit);
-        let dir = descriptor.spec.path.as_ref().map_or_else(|| root.clone(), |path| format!("{root}/{path}"));
+        let dir = descriptor
+            .spec
+            .path
+            .as_ref()
+            .map_or_else(|| root.clone(), |path| format!("{root}/{path}"));
         let mut base = json!({
             "node": {
                 "name": view.node.name, "provider": view.node.provider, "address": app.address,
@@ -178,12 +182,23 @@ fn missing_resources(app: &AppView) -> Vec<Diagnostic> {
     let ports = app.descriptor.spec.ports.keys();
     let problem = |what: &str, key: &str| {
         let message = format!("the view gives {name} no {what} `{key}`");
-        about_app(name, Severity::Error, "view-incomplete", &format!("spec.{what}s.{key}"), message, None)
+        about_app(
+            name,
+            Severity::Error,
+            "view-incomplete",
+            &format!("spec.{what}s.{key}"),
+            message,
+            None,
+        )
     };
     resources
         .filter(|key| !app.resources.contains_key(*key))
         .map(|key| problem("resource", key))
-        .chain(ports.filter(|key| !app.ports.contains_key(*key)).map(|key| problem("port", key)))
+        .chain(
+            ports
+                .filter(|key| !app.ports.contains_key(*key))
+                .map(|key| problem("port", key)),
+        )
         .collect()
 }
 
@@ -276,10 +291,14 @@ fn readiness<'t>(app: &'t AppView, rendering: &mut Rendering<'_, '_, 't>) -> Jso
     };
     let timeout = probe.timeout.as_deref().unwrap_or("30s");
     if let Some(get) = &probe.http_get {
-        let port = app.descriptor.port_name(get.port.as_deref()).and_then(|name| app.ports.get(name));
-        return port.map_or(Json::Null, |port| {
-            json!({ "http": format!("http://{}:{port}{}", app.address, get.path), "timeout": timeout })
-        });
+        let port = app
+            .descriptor
+            .port_name(get.port.as_deref())
+            .and_then(|name| app.ports.get(name));
+        return port.map_or(
+            Json::Null,
+            |port| json!({ "http": format!("http://{}:{port}{}", app.address, get.path), "timeout": timeout }),
+        );
     }
     let exec = probe.exec.as_deref().unwrap_or_default();
     json!({ "exec": rendering.command(exec, "spec.readinessProbe.exec"), "timeout": timeout })
@@ -299,7 +318,11 @@ fn databases(app: &AppView, dir: &str) -> Json {
     let list = app.resources.iter().filter_map(|(name, view)| {
         let data = &app.descriptor.spec.resources.get(name)?.data;
         let file = |path: &Option<String>| path.as_ref().map(|path| format!("{dir}/{path}"));
-        let fixture = if view.data == DataChoice::Fixture { file(&data.fixture) } else { None };
+        let fixture = if view.data == DataChoice::Fixture {
+            file(&data.fixture)
+        } else {
+            None
+        };
         Some(json!({ "name": name, "schema": file(&data.schema), "fixture": fixture }))
     });
     Json::Array(list.collect())

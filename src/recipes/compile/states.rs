@@ -181,7 +181,12 @@ impl Decoder<'_> {
         let http = node.get("http").and_then(Node::scalar).map(str::to_owned);
         let exec = node.get("exec").map(Node::texts);
         if http.is_some() == exec.is_some() {
-            findings.error(node.at, "invalid-probe", "service.ready", "exactly one of `http` and `exec` is needed");
+            findings.error(
+                node.at,
+                "invalid-probe",
+                "service.ready",
+                "exactly one of `http` and `exec` is needed",
+            );
             return None;
         }
         Some(Readiness {
@@ -270,7 +275,9 @@ impl Decoder<'_> {
 
     fn inside(&self, path: &str, at: usize, place: &str, findings: &mut Findings<'_>) {
         let Some(root) = &self.view.node.confined_to else { return };
-        let below = path.strip_prefix(root.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'));
+        let below = path
+            .strip_prefix(root.trim_end_matches('/'))
+            .is_some_and(|rest| rest.starts_with('/'));
         if below && !path.split('/').any(|part| part == "..") {
             return;
         }

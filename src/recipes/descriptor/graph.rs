@@ -238,7 +238,11 @@ mod tests {
         let text = serde_json::to_string_pretty(&apps[0]).unwrap();
         let found = check_graph("aa.json", text.as_bytes(), &apps[0], &map(&apps[1..]), &Bundle::shipped());
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].message.contains("aa → bb → cc → aa") && found[0].line > 1, "{}", found[0]);
+        assert!(
+            found[0].message.contains("aa → bb → cc → aa") && found[0].line > 1,
+            "{}",
+            found[0]
+        );
         assert!(order(&apps, &["bb"]).unwrap_err().contains("aa → bb → cc → aa"));
         let lonely = app("shop", &["catalogue"]);
         let others = [app("catalog", &[])];

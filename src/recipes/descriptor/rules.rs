@@ -14,8 +14,7 @@ pub fn check(tree: &Node, findings: &mut Findings<'_>) {
     variables(spec, findings);
     resources(spec, findings);
     templates(spec, findings);
-    if spec.get("processes").is_none_or(|p| p.entries().is_empty()) && !spec.get("ports").is_none_or(|p| p.entries().is_empty())
-    {
+    if spec.get("processes").is_none_or(|p| p.entries().is_empty()) && !spec.get("ports").is_none_or(|p| p.entries().is_empty()) {
         let at = spec.get("ports").map_or(spec.at, |p| p.key_at);
         findings.warning(
             at,
@@ -45,7 +44,12 @@ fn dependencies(tree: &Node, spec: &Node, findings: &mut Findings<'_>) {
         let Some(app) = item.get("app") else { continue };
         let Some(name) = app.text() else { continue };
         if Some(name) == own {
-            findings.error(app.at, "dependency-cycle", &path, format!("{} depends on itself", shown(name)));
+            findings.error(
+                app.at,
+                "dependency-cycle",
+                &path,
+                format!("{} depends on itself", shown(name)),
+            );
         }
         if !seen.insert(name) {
             findings.error(app.at, "duplicate-value", &path, format!("{} is listed twice", shown(name)));
@@ -61,14 +65,23 @@ fn recipes(spec: &Node, findings: &mut Findings<'_>) {
         let Some(name) = node.text() else { continue };
         if !seen.insert(name) {
             let path = format!("spec.recipes[{index}].name");
-            findings.error(node.at, "duplicate-value", &path, format!("the recipe {} is listed twice", shown(name)));
+            findings.error(
+                node.at,
+                "duplicate-value",
+                &path,
+                format!("the recipe {} is listed twice", shown(name)),
+            );
         }
     }
 }
 
 fn probes(spec: &Node, findings: &mut Findings<'_>) {
     let ports = names(spec, "ports");
-    let protocol = |name: &str| spec.at_path(&["ports", name, "protocol"]).and_then(Node::text).unwrap_or("http");
+    let protocol = |name: &str| {
+        spec.at_path(&["ports", name, "protocol"])
+            .and_then(Node::text)
+            .unwrap_or("http")
+    };
     if let Some(probe) = spec.get("readinessProbe") {
         let path = "spec.readinessProbe";
         if !probe.entries().is_empty() && probe.get("httpGet").is_some() == probe.get("exec").is_some() {
@@ -96,7 +109,13 @@ fn page<'a>(get: &Node, ports: &[&str], protocol: impl Fn(&str) -> &'a str, path
     let Some(node) = get.get("port") else {
         if ports.is_empty() && get.get("path").is_some() {
             let message = "a page is asked of a port, but the app has no `ports`";
-            findings.error_help(get.key_at, "unknown-port", path, message, "add `\"ports\": {\"web\": {}}` to `spec`");
+            findings.error_help(
+                get.key_at,
+                "unknown-port",
+                path,
+                message,
+                "add `\"ports\": {\"web\": {}}` to `spec`",
+            );
         }
         return;
     };
@@ -128,7 +147,8 @@ fn variables(spec: &Node, findings: &mut Findings<'_>) {
         }
         if secret && has("value") {
             let message = format!("the secret {} has a value in clear", shown(&key.name));
-            let help = "remove `value`; give production's through its secret store and staging's as `stagingValue` or `generator`";
+            let help =
+                "remove `value`; give production's through its secret store and staging's as `stagingValue` or `generator`";
             findings.error_help(key.at, "secret-in-clear", &path, message, help);
         }
         if has("generator") && !secret {
@@ -141,7 +161,13 @@ fn variables(spec: &Node, findings: &mut Findings<'_>) {
         }
         if !secret && !has("value") && !has("stagingValue") && !has("generator") {
             let message = format!("{} has no value", shown(&key.name));
-            findings.error_help(key.at, "variable-without-value", &path, message, "add `value`, or `stagingValue`");
+            findings.error_help(
+                key.at,
+                "variable-without-value",
+                &path,
+                message,
+                "add `value`, or `stagingValue`",
+            );
         }
     }
 }
@@ -154,7 +180,13 @@ fn resources(spec: &Node, findings: &mut Findings<'_>) {
         if default.text() == Some("fixture") && data.get("fixture").is_none() {
             let path = format!("spec.resources.{}.data.default", key.name);
             let message = "the default is `fixture`, but there is no `fixture` file";
-            findings.error_help(default.at, "fixture-missing", &path, message, "name the SQL file in `fixture`");
+            findings.error_help(
+                default.at,
+                "fixture-missing",
+                &path,
+                message,
+                "name the SQL file in `fixture`",
+            );
         }
     }
 }

@@ -32,12 +32,24 @@ static METADATA: Record = Record {
     name: "Metadata",
     doc: "Name and words about the app",
     fields: &[
-        required("name", Shape::Text(&rules::APP), "The app's unique name, such as `storefront`"),
+        required(
+            "name",
+            Shape::Text(&rules::APP),
+            "The app's unique name, such as `storefront`",
+        ),
         optional("title", LINE, "What people call it"),
         optional("description", Shape::Text(&rules::WORDS), "One or two sentences about it"),
         optional("labels", MAP_OF_LINES, "Labels for queries; any names"),
         optional("annotations", MAP_OF_WORDS, "Notes for other tools; any names"),
-        optional("tags", Shape::List { of: &LINE, min: 0, max: 50 }, "Words to find it by"),
+        optional(
+            "tags",
+            Shape::List {
+                of: &LINE,
+                min: 0,
+                max: 50,
+            },
+            "Words to find it by",
+        ),
         optional(
             "links",
             Shape::List {
@@ -74,17 +86,33 @@ static SPEC: Record = Record {
     name: "Spec",
     doc: "What the app is",
     fields: &[
-        required("type", Shape::Text(&rules::LABEL), "What kind of thing it is, such as `website`, `service` or `worker`"),
+        required(
+            "type",
+            Shape::Text(&rules::LABEL),
+            "What kind of thing it is, such as `website`, `service` or `worker`",
+        ),
         optional(
             "lifecycle",
             Shape::Choice(&["experimental", "production", "deprecated"]),
             "How far it is; `production` where absent",
         ),
-        required("owners", Shape::Record(&OWNERS), "Who answers for it: `dev` and `ops`, both needed"),
+        required(
+            "owners",
+            Shape::Record(&OWNERS),
+            "Who answers for it: `dev` and `ops`, both needed",
+        ),
         optional("system", LINE, "The larger system it belongs to"),
         required("repository", Shape::Text(&rules::REPOSITORY), "Its git repository"),
-        optional("defaultRef", Shape::Text(&rules::REVISION), "The revision that is taken where nobody picks one; `main` where absent"),
-        optional("path", Shape::Text(&rules::INSIDE), "Its folder in the repository; the root where absent"),
+        optional(
+            "defaultRef",
+            Shape::Text(&rules::REVISION),
+            "The revision that is taken where nobody picks one; `main` where absent",
+        ),
+        optional(
+            "path",
+            Shape::Text(&rules::INSIDE),
+            "Its folder in the repository; the root where absent",
+        ),
         required(
             "recipes",
             Shape::List {
@@ -137,7 +165,11 @@ static SPEC: Record = Record {
             },
             "The databases it needs, by name",
         ),
-        optional("outbound", Shape::Record(&OUTBOUND), "Whom it may call outside the stack; nobody where absent"),
+        optional(
+            "outbound",
+            Shape::Record(&OUTBOUND),
+            "Whom it may call outside the stack; nobody where absent",
+        ),
         optional(
             "schedules",
             Shape::Map {
@@ -201,7 +233,11 @@ static BUILD: Record = Record {
     doc: "How the app is built",
     fields: &[
         required("command", COMMAND, "Program and arguments, run in the checkout"),
-        optional("artifact", Shape::Text(&rules::INSIDE), "A file that is there once it is built, relative to the checkout"),
+        optional(
+            "artifact",
+            Shape::Text(&rules::INSIDE),
+            "A file that is there once it is built, relative to the checkout",
+        ),
         optional("timeout", Shape::Text(&rules::LENGTH), "Time limit; `10m` where absent"),
     ],
     common: &[],
@@ -210,7 +246,11 @@ static BUILD: Record = Record {
 static PROCESS: Record = Record {
     name: "Process",
     doc: "A process of the app",
-    fields: &[required("command", COMMAND, "Program and arguments, run in the checkout; no shell in between")],
+    fields: &[required(
+        "command",
+        COMMAND,
+        "Program and arguments, run in the checkout; no shell in between",
+    )],
     common: &[],
 };
 
@@ -218,8 +258,16 @@ static PORT: Record = Record {
     name: "Port",
     doc: "A port of the app",
     fields: &[
-        optional("port", Shape::Integer { min: 1, max: 65_535 }, "The port in production; a stack gets one of its own"),
-        optional("protocol", Shape::Choice(&["http", "tcp"]), "`http` or `tcp`; `http` where absent"),
+        optional(
+            "port",
+            Shape::Integer { min: 1, max: 65_535 },
+            "The port in production; a stack gets one of its own",
+        ),
+        optional(
+            "protocol",
+            Shape::Choice(&["http", "tcp"]),
+            "`http` or `tcp`; `http` where absent",
+        ),
         optional("public", Shape::Bool, "Whether people open it"),
         optional("label", LINE, "What to call it"),
     ],
@@ -232,7 +280,11 @@ static PROBE: Record = Record {
     fields: &[
         optional("httpGet", Shape::Record(&HTTP_GET), "Ask a page of one of its ports"),
         optional("exec", COMMAND, "Run a program in the checkout"),
-        optional("timeout", Shape::Text(&rules::LENGTH), "How long it may take; `30s` where absent"),
+        optional(
+            "timeout",
+            Shape::Text(&rules::LENGTH),
+            "How long it may take; `30s` where absent",
+        ),
     ],
     common: &[],
 };
@@ -257,9 +309,21 @@ static VARIABLE: Record = Record {
             Shape::Text(&rules::VALUE),
             "Its value, which may hold `{{ … }}` over node, app, env, deps, resources, ports, release, dirs and stack",
         ),
-        optional("stagingValue", Shape::Text(&rules::VALUE), "Its value in staging, where production's must not be used"),
-        optional("secret", Shape::Bool, "Never shown and never inherited from production; needs `stagingValue` or `generator`"),
-        optional("generator", Shape::Choice(&["secret"]), "`secret`: made up at random for each stack"),
+        optional(
+            "stagingValue",
+            Shape::Text(&rules::VALUE),
+            "Its value in staging, where production's must not be used",
+        ),
+        optional(
+            "secret",
+            Shape::Bool,
+            "Never shown and never inherited from production; needs `stagingValue` or `generator`",
+        ),
+        optional(
+            "generator",
+            Shape::Choice(&["secret"]),
+            "`secret`: made up at random for each stack",
+        ),
     ],
     common: &[],
 };
@@ -270,7 +334,11 @@ static RESOURCE: Record = Record {
     fields: &[
         required("type", Shape::Choice(RESOURCE_TYPES), "`sqlite` or `postgres`"),
         optional("class", Shape::Text(&rules::NAME), "A variant that the platform offers"),
-        optional("id", Shape::Text(&rules::NAME), "Apps that name the same type, class and id share it"),
+        optional(
+            "id",
+            Shape::Text(&rules::NAME),
+            "Apps that name the same type, class and id share it",
+        ),
         optional(
             "params",
             Shape::Map {
@@ -288,9 +356,21 @@ static DATA: Record = Record {
     name: "Data",
     doc: "What a database may start with",
     fields: &[
-        optional("schema", Shape::Text(&rules::INSIDE), "SQL file in the repository that makes the tables; it must be repeatable"),
-        optional("fixture", Shape::Text(&rules::INSIDE), "SQL file in the repository with test data, loaded once"),
-        optional("default", Shape::Choice(&["empty", "fixture"]), "What it starts with where nobody picks"),
+        optional(
+            "schema",
+            Shape::Text(&rules::INSIDE),
+            "SQL file in the repository that makes the tables; it must be repeatable",
+        ),
+        optional(
+            "fixture",
+            Shape::Text(&rules::INSIDE),
+            "SQL file in the repository with test data, loaded once",
+        ),
+        optional(
+            "default",
+            Shape::Choice(&["empty", "fixture"]),
+            "What it starts with where nobody picks",
+        ),
     ],
     common: &[],
 };

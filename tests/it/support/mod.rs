@@ -1,3 +1,4 @@
-//! The harness: databases of both kinds, thrown away afterwards.
+//! The harness: databases of both kinds, thrown away afterwards; tokens for a server that is not running yet.
 
+pub mod access;
 pub mod database;

@@ -1,0 +1,65 @@
+//! `kill -9` of the real server: at every step boundary, inside every provider call, of a launch, an update and a destroy, on
+//! both databases. Each life of a stack is killed three times and must end as if nothing had happened: the right page, one
+//! agent, one process of the app, every acknowledged log line, and in the end nothing at all.
+
+mod server;
+
+use crate::support::database::TestDatabase;
+use server::{Life, Server};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+const LAUNCH_STEPS: [&str; 7] = ["begin", "fetch-greeter", "node", "configure", "converge", "check-greeter-1", "publish"];
+const UPDATE_STEPS: [&str; 6] = ["begin", "fetch-greeter", "configure", "converge", "check-greeter-1", "publish"];
+const DESTROY_STEPS: [&str; 3] = ["node-1", "databases", "forget"];
+const PLACES: [&str; 3] = ["before_intent", "after_intent", "after_effect"];
+
+fn points(steps: &[&str], sandbox: &[&str]) -> Vec<String> {
+    let mut all: Vec<String> = steps.iter().flat_map(|step| PLACES.iter().map(move |place| format!("{place}@{step}"))).collect();
+    all.extend(sandbox.iter().map(|point| format!("sandbox@{point}")));
+    all
+}
+
+async fn matrix(postgres: bool) {
+    let launch = points(&LAUNCH_STEPS, greenroom::providers::sandbox::ENSURE_POINTS);
+    let update = points(&UPDATE_STEPS, &[]);
+    let destroy = points(&DESTROY_STEPS, greenroom::providers::sandbox::DESTROY_POINTS);
+    // Two cores: more lives at once only wait for each other.
+    let places = Arc::new(Semaphore::new(3));
+    let mut lives = tokio::task::JoinSet::new();
+    for index in 0..launch.len() {
+        let pick = |all: &[String]| all[index % all.len()].clone();
+        let (launch, update, destroy) = (pick(&launch), pick(&update), pick(&destroy));
+        let places = Arc::clone(&places);
+        lives.spawn(async move {
+            let _place = places.acquire_owned().await.unwrap();
+            let database = if postgres { TestDatabase::postgres().await } else { None };
+            if postgres && database.is_none() {
+                return;
+            }
+            let server = Server::new(database, u16::try_from(21_000 + index * 20 + if postgres { 2_000 } else { 0 }).unwrap()).await;
+            let mut life = Life::new(server);
+            life.launch(&launch).await;
+            life.update(&update).await;
+            life.destroy(&destroy).await;
+        });
+    }
+    let mut ended = 0;
+    while let Some(life) = lives.join_next().await {
+        if let Err(error) = life {
+            std::panic::resume_unwind(error.into_panic());
+        }
+        ended += 1;
+    }
+    assert_eq!(ended, launch.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_point_on_sqlite_goes_on_where_it_was() {
+    matrix(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_at_any_point_on_postgresql_goes_on_where_it_was() {
+    matrix(true).await;
+}
