@@ -145,4 +145,22 @@ async fn reports_and_logs_are_taken_once_and_in_bulk() {
         .send(Ask::post("/agent/v1/logs").token(&node.bearer).json(&foreign))
         .await;
     assert_eq!(answer.problem(), "invalid-request");
+    let (admin, _) = server.admin().await;
+    let token = server.token(&admin).await;
+    let path = format!("/api/v1/stacks/{}/services/shop-web/log", node.stack);
+    let mut seen = 0;
+    let mut after = json!(0);
+    loop {
+        let page = server
+            .send(Ask::get(&format!("{path}?after={after}")).token(&token))
+            .await
+            .json();
+        let chunks = page["chunks"].as_array().unwrap();
+        if chunks.is_empty() {
+            break;
+        }
+        seen += chunks.iter().filter(|chunk| chunk["text"] == text).count();
+        after = page["next"].clone();
+    }
+    assert_eq!(seen, 39, "each chunk once, though the batch was sent twice");
 }

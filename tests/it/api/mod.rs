@@ -6,4 +6,5 @@ mod authorisation;
 mod document;
 mod events;
 mod problems;
+mod runs;
 mod server;
