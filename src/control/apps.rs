@@ -5,7 +5,7 @@ use crate::model::actor::{Actor, Role};
 use crate::model::descriptor::Descriptor;
 use crate::model::diagnostic::{Diagnostic, has_errors};
 use crate::model::name::AppName;
-use crate::recipes::descriptor::{check_graph, dependency_order, parse};
+use crate::recipes::descriptor::{check_graph, dependency_order, json_schema, parse};
 use crate::store::StoreError;
 use crate::store::inventory::{AppRecord, Inventory};
 use crate::store::stacks::StackQuery;
@@ -84,6 +84,11 @@ impl Control {
             ok: !has_errors(&diagnostics),
             diagnostics,
         })
+    }
+
+    /// The JSON Schema of descriptors, for editors.
+    pub fn app_schema(&self) -> serde_json::Value {
+        json_schema()
     }
 
     /// Registers an app, or saves a new version of it. `if_match` is the version it was edited from: required for an app

@@ -177,15 +177,13 @@ pub async fn save_app(
         .control
         .save_app(&actor, Some(&name), &query.name(), &body, edited)
         .await;
-    match edited {
-        Some(_) => Ok(with_etag(saved?)),
-        None => {
-            let what = format!("`{name}` exists, so say which version you edited");
-            Ok(created(
-                saved.map_err(|error| if_registered(error, "version-required", what))?,
-            ))
-        }
+    if edited.is_some() {
+        return Ok(with_etag(saved?));
     }
+    let what = format!("`{name}` exists, so say which version you edited");
+    Ok(created(
+        saved.map_err(|error| if_registered(error, "version-required", what))?,
+    ))
 }
 
 /// Takes an app out of the inventory; its versions stay.

@@ -77,6 +77,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(sse::stream_events))
         .routes(routes!(reference::list_codes))
         .routes(routes!(reference::show_code))
+        .routes(routes!(reference::show_schema))
         .routes(routes!(reference::show_document))
 }
 

@@ -2,9 +2,11 @@
 
 use crate::http::extract::Path;
 use crate::http::problem::ApiError;
+use crate::http::state::AppState;
 use crate::model::fault::{CATALOGUE, CodeEntry, explain};
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::{HeaderName, header};
 use std::sync::OnceLock;
 
@@ -28,6 +30,16 @@ pub async fn show_code(Path(code): Path<String>) -> Result<Json<&'static CodeEnt
     entry
         .map(Json)
         .ok_or_else(|| ApiError::new("not-found", "There is no such code"))
+}
+
+/// Gives the JSON Schema of descriptors, for editors.
+#[utoipa::path(
+    get, path = "/api/v1/schema/app.json", tag = "reference", security(()),
+    responses((status = 200, description = "The schema", body = Object, content_type = "application/schema+json"))
+)]
+pub async fn show_schema(State(state): State<AppState>) -> ([(HeaderName, &'static str); 1], String) {
+    let schema = state.control.app_schema().to_string();
+    ([(header::CONTENT_TYPE, "application/schema+json")], schema)
 }
 
 /// Gives the OpenAPI document.

@@ -130,6 +130,7 @@ async fn every_address_takes_its_role_and_no_less() {
                         ![401, 403].contains(&answer.status.as_u16()),
                         "{method} {path} as {role}: {answer:?}"
                     );
+                    assert!(answer.status.as_u16() < 500, "{method} {path} as {role}: {answer:?}");
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod agents;
+mod apps;
 mod authorisation;
 mod document;
 mod events;
