@@ -6,6 +6,7 @@
 //! | [`wire`] | request and response bodies shared by http, client, cli, agent |
 //! | [`store`] | the only module that knows SQL |
 //! | [`git`] | mirrors of app repositories; the only module that calls git for the server |
+//! | [`machine`] | files that a crash leaves whole, processes found by their marks |
 //! | [`recipes`] | the compiler: text in, node configuration or diagnostics out |
 //! | [`providers`] | where nodes come from |
 //! | [`engine`] | durable execution; knows nothing of stacks |
@@ -24,6 +25,7 @@ pub mod control;
 pub mod engine;
 pub mod git;
 pub mod http;
+pub mod machine;
 pub mod model;
 pub mod plans;
 pub mod providers;

@@ -13,7 +13,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("recipes", &[]),
     ("store", &["wire"]),
     ("git", &[]),
-    ("providers", &["config"]),
+    ("machine", &[]),
+    ("providers", &["config", "machine"]),
     ("engine", &["store", "wire"]),
     ("steps", &["engine", "store", "providers", "recipes", "git", "wire"]),
     ("plans", &["steps", "engine", "store", "providers", "recipes"]),
@@ -23,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("http", &["control", "wire"]),
     ("client", &["wire"]),
-    ("agent", &["client", "wire", "recipes"]),
+    ("agent", &["client", "wire", "recipes", "machine"]),
     ("cli", &["wire", "client", "agent", "recipes", "config", "telemetry", "tls"]),
 ];
 
