@@ -1,1 +1,3 @@
-//! placeholder
+//! The command line: one file a command group. `serve` is also where everything is wired.
+
+pub mod serve;

@@ -62,7 +62,13 @@ impl DatabaseServer {
         let (database, owner) = (quoted(name)?, quoted(role)?);
         let password = literal(password)?;
         let mut connection = self.connect(&what).await?;
-        let found = fetch_flag(&mut connection, "SELECT count(*) FROM pg_roles WHERE rolname = $1", role, &what).await?;
+        let found = fetch_flag(
+            &mut connection,
+            "SELECT count(*) FROM pg_roles WHERE rolname = $1",
+            role,
+            &what,
+        )
+        .await?;
         let verb = if found { "ALTER" } else { "CREATE" };
         run(
             &mut connection,
@@ -84,7 +90,12 @@ impl DatabaseServer {
             )
             .await?;
         }
-        run(&mut connection, format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"), &what).await?;
+        run(
+            &mut connection,
+            format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+            &what,
+        )
+        .await?;
         close(connection).await;
         Ok(())
     }

@@ -25,6 +25,11 @@ use surroundings::Surroundings;
 /// Called at the named points inside `ensure` and `destroy`; `true` makes the call end there as if the server had been killed.
 pub type Interrupt = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
+/// The points inside `ensure`, in order.
+pub const ENSURE_POINTS: &[&str] = &["folders", "ports", "token", "started"];
+/// The points inside `destroy`, in order.
+pub const DESTROY_POINTS: &[&str] = &["fenced", "removed"];
+
 /// What the sandbox provider is told.
 #[derive(Clone)]
 pub struct SandboxOptions {

@@ -62,7 +62,11 @@ pub(super) fn give(
         let text = serde_json::to_vec_pretty(&record).map_err(|e| ProviderError::Retry { why: e.to_string() })?;
         files::replace(&folder.join("node.json"), &text, 0o644).map_err(|e| failed("the node's ports cannot be written", &e))?;
     }
-    Ok(record.ports.into_iter().filter(|(name, _)| spec.ports.contains(name)).collect())
+    Ok(record
+        .ports
+        .into_iter()
+        .filter(|(name, _)| spec.ports.contains(name))
+        .collect())
 }
 
 fn folders(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
@@ -70,7 +74,10 @@ fn folders(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
+        })
 }
 
 fn given(root: &Path) -> BTreeSet<u16> {

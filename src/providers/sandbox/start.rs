@@ -133,7 +133,10 @@ fn wait(folder: &Path, mut child: Option<&mut tokio::process::Child>) -> Result<
         let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         if ended.is_some() || began.elapsed() > FIRST_WORD {
             let said = last_words(&folder.join("agent/agent.log"));
-            let how = ended.map_or_else(|| "did not come up in time".to_owned(), |status| format!("ended with {status}"));
+            let how = ended.map_or_else(
+                || "did not come up in time".to_owned(),
+                |status| format!("ended with {status}"),
+            );
             let why = format!("the sandbox's agent {how}: {said}");
             return Err(if said.contains("No space left on device") {
                 ProviderError::DiskFull { why }

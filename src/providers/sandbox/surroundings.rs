@@ -129,7 +129,9 @@ impl Surroundings {
 // A read-only system, empty homes and temporary folders, its own processes. The network is shared: ports must be reachable.
 // Nothing here ends the sandbox when its parent ends.
 fn base() -> Vec<OsString> {
-    let mut words: Vec<OsString> = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"].map(Into::into).into();
+    let mut words: Vec<OsString> = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+        .map(Into::into)
+        .into();
     for hidden in HIDDEN {
         if Path::new(hidden).is_dir() && !Path::new(hidden).is_symlink() {
             words.extend(["--tmpfs".into(), hidden.into()]);

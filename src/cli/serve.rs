@@ -1,0 +1,239 @@
+//! The composition root: everything a server is made of is wired here, and nowhere else.
+
+use crate::clock::{SystemClock, SystemIds};
+use crate::config::Settings;
+use crate::control::{Control, Parts};
+use crate::engine::{CrashHook, Engine, EngineOptions};
+use crate::git::Mirrors;
+use crate::http::state::AppState;
+use crate::providers::postgres::DatabaseServer;
+use crate::providers::sandbox::{Interrupt, Sandbox, SandboxOptions};
+use crate::providers::{Provider, Providers};
+use crate::recipes::bundle::Bundle;
+use crate::steps::{self, Tools};
+use crate::store::Store;
+use anyhow::{Context as _, Result, bail};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A server at work.
+#[derive(Debug)]
+pub struct Running {
+    /// The address that people use, without a slash at the end.
+    pub url: String,
+    /// The verbs.
+    pub control: Control,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What tests may replace.
+#[derive(Default)]
+pub struct Replacements {
+    /// Providers instead of the configured ones.
+    pub providers: Option<Vec<Arc<dyn Provider>>>,
+    /// The program that agents are started from, where it is not this one.
+    pub agent_program: Option<PathBuf>,
+    /// Called where a crash of the engine would matter.
+    pub crash: Option<CrashHook>,
+    /// Called inside the calls of the sandbox provider.
+    pub interrupt: Option<Interrupt>,
+}
+
+impl Replacements {
+    /// For drills: `GREENROOM_CRASH_AT=after_intent@node` or `=sandbox@POINT` makes this process die there, at once and
+    /// without a word, as `kill -9` would. Unset, nothing is replaced.
+    pub fn from_environment() -> Self {
+        let Ok(at) = std::env::var("GREENROOM_CRASH_AT") else {
+            return Self::default();
+        };
+        tracing::warn!(at, "this server was told to crash");
+        let (place, point) = at
+            .split_once('@')
+            .map_or((at.clone(), String::new()), |(a, b)| (a.to_owned(), b.to_owned()));
+        if place == "sandbox" {
+            let interrupt: Interrupt = Arc::new(move |here| if here == point { die() } else { false });
+            return Self {
+                interrupt: Some(interrupt),
+                ..Self::default()
+            };
+        }
+        let crash: CrashHook = Arc::new(move |here| {
+            if here.place == place && here.step == point {
+                die();
+            }
+        });
+        Self {
+            crash: Some(crash),
+            ..Self::default()
+        }
+    }
+}
+
+fn die() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort()
+}
+
+/// Starts a server with these settings.
+///
+/// # Errors
+/// Where the address is taken, the data folder cannot be used, the database does not open, or a recipe has errors.
+pub async fn start(settings: Settings) -> Result<Running> {
+    start_with(settings, Replacements::default()).await
+}
+
+/// As [`start`], with some parts replaced.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result<Running> {
+    // Providers, agents and recipes name files by their full path.
+    std::fs::create_dir_all(&settings.data.folder)
+        .with_context(|| format!("the data folder {} cannot be made", settings.data.folder.display()))?;
+    settings.data.folder = settings
+        .data
+        .folder
+        .canonicalize()
+        .context("the data folder cannot be found")?;
+    protect(&settings.data.folder)?;
+
+    let listener = TcpListener::bind(&settings.server.listen).await.with_context(|| {
+        format!(
+            "nothing can listen on {}: choose another with --listen",
+            settings.server.listen
+        )
+    })?;
+    let address = listener.local_addr().context("the address listened on is unknown")?;
+    let local_url = format!("http://{address}");
+    if settings.server.public_url.is_empty() {
+        settings.server.public_url.clone_from(&local_url);
+    }
+    let public_url = settings.server.public_url.trim_end_matches('/').to_owned();
+    settings.server.public_url.clone_from(&public_url);
+
+    let store = Store::open(&settings.database_url(), Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    let bundle = bundle(&settings)?;
+    let mirrors = Mirrors::new(settings.data.folder.join("mirrors"));
+    let postgres = match settings.databases.postgres_url.as_str() {
+        "" => None,
+        url => Some(DatabaseServer::new(url).map_err(|fault| anyhow::anyhow!("databases.postgres_url: {fault}"))?),
+    };
+    let providers = match replace.providers {
+        Some(all) => Providers::new(all),
+        None => Providers::new(vec![Arc::new(sandbox(&settings, replace.agent_program, replace.interrupt)?)]),
+    };
+    let settings = Arc::new(settings);
+    let control = Control::new(Parts {
+        store: store.clone(),
+        settings: Arc::clone(&settings),
+        providers: providers.clone(),
+        mirrors: mirrors.clone(),
+        bundle: Arc::clone(&bundle),
+        postgres: postgres.clone(),
+    });
+    let tools = Arc::new(Tools {
+        store: store.clone(),
+        providers,
+        mirrors,
+        bundle,
+        server_url: local_url,
+        postgres,
+        http: http_client()?,
+    });
+    let engine = Engine::new(
+        store,
+        steps::kinds(&tools),
+        EngineOptions {
+            crash: replace.crash,
+            ..EngineOptions::default()
+        },
+    );
+
+    let stop = CancellationToken::new();
+    let state = AppState {
+        control: control.clone(),
+        public_url: public_url.as_str().into(),
+        shutdown: stop.clone(),
+    };
+    let keeper = control.clone();
+    let keeper_stop = stop.clone();
+    let tasks = vec![
+        engine.start(stop.clone()),
+        tokio::spawn(async move { keeper.keep(keeper_stop).await }),
+        tokio::spawn(async move {
+            if let Err(error) = crate::http::serve(listener, state).await {
+                tracing::error!(%error, "the server stopped listening");
+            }
+        }),
+    ];
+    Ok(Running {
+        url: public_url,
+        control,
+        stop,
+        tasks,
+    })
+}
+
+impl Running {
+    /// Stops listening, lets what is under way come to a safe point, and closes the database. Stacks run on.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        self.control.store.close().await;
+    }
+}
+
+fn bundle(settings: &Settings) -> Result<Arc<Bundle>> {
+    let bundle = if settings.organisation.recipes.as_os_str().is_empty() {
+        Bundle::shipped()
+    } else {
+        Bundle::with_folder(&settings.organisation.recipes).map_err(|finding| anyhow::anyhow!("{finding}"))?
+    };
+    let found = bundle.check();
+    if crate::model::diagnostic::has_errors(&found) {
+        let all: Vec<String> = found.iter().map(ToString::to_string).collect();
+        bail!("the recipes have errors:\n{}", all.join("\n"));
+    }
+    Ok(Arc::new(bundle))
+}
+
+fn sandbox(settings: &Settings, agent_program: Option<PathBuf>, interrupt: Option<Interrupt>) -> Result<Sandbox> {
+    let agent_program = match agent_program {
+        Some(program) => program,
+        None => std::env::current_exe().context("this program's own file is unknown")?,
+    };
+    let options = SandboxOptions {
+        folder: settings.data.folder.clone(),
+        first_port: settings.sandbox.first_port,
+        last_port: settings.sandbox.last_port,
+        isolation: settings.sandbox.isolation.clone(),
+        path: settings.sandbox.path.clone(),
+        agent_program,
+        interrupt,
+    };
+    Sandbox::new(options).map_err(|error| anyhow::anyhow!("the sandbox provider cannot start: {error}"))
+}
+
+fn http_client() -> Result<reqwest::Client> {
+    // Pages of stacks are asked directly: a proxy for the outside has no business there.
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(5))
+        .build()
+        .context("the HTTP client cannot be made")
+}
+
+// The folder holds the database with its secrets.
+fn protect(folder: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+        .with_context(|| format!("the data folder {} cannot be protected", folder.display()))
+}
