@@ -91,12 +91,13 @@ mod tests {
     async fn a_wrong_name_costs_as_much_as_a_wrong_password() {
         let passwords = Passwords::default();
         let hash = passwords.hash("correct horse").await.unwrap();
-        let mut spent = [std::time::Duration::ZERO; 2];
-        for _ in 0..3 {
+        // The least of some, for a busy machine only ever adds.
+        let mut spent = [std::time::Duration::MAX; 2];
+        for _ in 0..5 {
             for (slot, hash) in [Some(hash.as_str()), None].into_iter().enumerate() {
                 let start = std::time::Instant::now();
                 passwords.verify("wrong", hash).await.unwrap();
-                spent[slot] += start.elapsed();
+                spent[slot] = spent[slot].min(start.elapsed());
             }
         }
         assert!(spent[1] * 4 > spent[0], "a missing account answers too quickly: {spent:?}");
