@@ -49,10 +49,19 @@ impl Bundle {
     /// A finding where the folder or one of its files cannot be read.
     pub fn with_folder(folder: &Path) -> Result<Self, Box<Diagnostic>> {
         let mut bundle = Self::shipped();
-        for (file, bytes) in loader::read_folder(folder)? {
-            bundle.add(&file, &bytes);
-        }
+        bundle.add_folder(folder)?;
         Ok(bundle)
+    }
+
+    /// Adds the recipes and templates of a folder.
+    ///
+    /// # Errors
+    /// A finding where the folder or one of its files cannot be read.
+    pub fn add_folder(&mut self, folder: &Path) -> Result<(), Box<Diagnostic>> {
+        for (file, bytes) in loader::read_folder(folder)? {
+            self.add(&file, &bytes);
+        }
+        Ok(())
     }
 
     /// Adds one file: a recipe (`.yaml`) or a template (`.j2`). Its errors are kept for [`Self::check`].

@@ -27,7 +27,7 @@ pub fn parse(source: &Source, findings: &mut Findings<'_>) -> Option<Node> {
     match parse_to_ast(&source.text, &CollectOptions::default(), &STRICT) {
         Ok(parsed) => {
             if let Some(value) = parsed.value {
-                Some(convert(value))
+                strictly(source, findings).then(|| convert(value))
             } else {
                 findings.error(0, "syntax", "", "the file is empty; a JSON object was expected");
                 None
@@ -43,6 +43,18 @@ pub fn parse(source: &Source, findings: &mut Findings<'_>) -> Option<Node> {
             None
         }
     }
+}
+
+// What the tree's parser lets pass, such as a line break within a text, JSON's own does not.
+fn strictly(source: &Source, findings: &mut Findings<'_>) -> bool {
+    let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&source.text) else {
+        return true;
+    };
+    let text = error.to_string();
+    let why = text.rsplit_once(" at line").map_or(text.as_str(), |(why, _)| why);
+    let at = source.offset(error.line(), error.column());
+    findings.error(at, "syntax", "", format!("this is not JSON: {why}"));
+    false
 }
 
 fn lower(kind: &jsonc_parser::errors::ParseErrorKind) -> String {

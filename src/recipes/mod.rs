@@ -10,6 +10,7 @@ pub mod descriptor;
 mod json;
 pub mod loader;
 pub mod recipe;
+pub mod reference;
 pub mod rules;
 pub mod schema;
 pub mod shape;

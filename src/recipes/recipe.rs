@@ -3,7 +3,7 @@
 //! What can be known without a view is checked here: shapes, template syntax, loops, guards, references to other recipes.
 
 use super::bundle::Bundle;
-use super::shape::{Record, Shape, Strictness, check, is_template, join, listed};
+use super::shape::{Record, Shape, Strictness, check, choices, is_template, join, listed};
 use super::tree::{Findings, Key, Kind, Node, Source, did_you_mean, shown};
 use super::{rules, template, types, yaml};
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
@@ -110,12 +110,16 @@ impl Recipe {
             );
         }
         let params = params(&tree, &mut findings);
+        let names = Names {
+            params: params.iter().map(|p| p.name.as_str()).collect(),
+            item: None,
+        };
         let mut entries = Vec::new();
         for node in tree.get("include").map(Node::items).unwrap_or_default() {
-            entries.extend(include(node, &mut findings));
+            entries.extend(include(node, &names, &mut findings));
         }
         for node in tree.get("states").map(Node::items).unwrap_or_default() {
-            entries.extend(entry(node, &mut findings));
+            entries.extend(entry(node, &names, &mut findings));
         }
         duplicate_ids(&entries, &mut findings);
         let description = tree
@@ -189,14 +193,14 @@ impl Recipe {
 pub(super) fn missing_template(at: usize, file: &str, bundle: &Bundle, findings: &mut Findings<'_>) {
     let names = bundle.template_names();
     let message = format!("there is no template {} beside the recipes", shown(file));
-    let help = did_you_mean(file, names.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(&names)));
+    let help = did_you_mean(file, names.iter().copied()).unwrap_or_else(|| choices(&names));
     findings.error_help(at, "template-missing", "source", message, help);
 }
 
 /// Adds that a parameter is not one of the recipe's.
 pub(super) fn unknown_param(at: usize, name: &str, recipe: &str, names: &[&str], findings: &mut Findings<'_>) {
     let message = format!("the recipe `{recipe}` has no parameter {}", shown(name));
-    let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| format!("it has {}", listed(names)));
+    let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| choices(names));
     findings.error_help(at, "unknown-param", "with", message, help);
 }
 
@@ -208,7 +212,7 @@ fn missing_recipe(include: &Include, bundle: &Bundle, findings: &mut Findings<'_
     }
     let names = bundle.names();
     let message = format!("there is no recipe {}", shown(&include.recipe));
-    let help = did_you_mean(&include.recipe, names.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(&names)));
+    let help = did_you_mean(&include.recipe, names.iter().copied()).unwrap_or_else(|| choices(&names));
     findings.error_help(include.at, "recipe-missing", "include", message, help);
 }
 
@@ -263,15 +267,25 @@ fn params(tree: &Node, findings: &mut Findings<'_>) -> Vec<Param> {
 /// Whether a value is of a parameter's type. Null is of every type: it stands for "none".
 pub fn is_of(value: &Node, kind: &str) -> bool {
     match (&value.kind, kind) {
-        (Kind::Null, _) | (Kind::Text(_) | Kind::Number(_), "text") | (Kind::Bool(_), "bool") => true,
         (Kind::Number(raw), "int") => raw.parse::<i64>().is_ok(),
-        (Kind::List(_), "list") | (Kind::Map(_), "map") => true,
+        (Kind::Null, _)
+        | (Kind::Text(_) | Kind::Number(_), "text")
+        | (Kind::Bool(_), "bool")
+        | (Kind::List(_), "list")
+        | (Kind::Map(_), "map") => true,
         (Kind::Text(text), _) => is_template(text),
         _ => false,
     }
 }
 
-fn include(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
+// What the templates of one place may name besides the namespaces.
+#[derive(Clone)]
+struct Names<'a> {
+    params: Vec<&'a str>,
+    item: Option<String>,
+}
+
+fn include(node: &Node, names: &Names<'_>, findings: &mut Findings<'_>) -> Option<Entry> {
     let (name, with, when) = match &node.kind {
         Kind::Text(_) => (node, Vec::new(), None),
         _ => (
@@ -281,10 +295,10 @@ fn include(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
         ),
     };
     for (key, value) in &with {
-        templates(value, &join("include.with", &key.name), findings);
+        templates(value, &join("include.with", &key.name), names, findings);
     }
     if let Some(when) = &when {
-        expression(when, when.text().unwrap_or("true"), "include.when", findings);
+        expression(when, when.text().unwrap_or("true"), "include.when", names, findings);
     }
     let text = name.text()?;
     if is_template(text) {
@@ -306,20 +320,26 @@ fn include(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
     }))
 }
 
-fn entry(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
+fn entry(node: &Node, names: &Names<'_>, findings: &mut Findings<'_>) -> Option<Entry> {
     let [(key, body)] = node.entries() else { return None };
     if key.name == "include" {
-        return include(body, findings);
+        return include(body, names, findings);
     }
     let record = types::STATES.iter().find(|r| r.name == key.name)?;
     let path = key.name.as_str();
-    let mut each = None;
+    let each = body
+        .get("for")
+        .and_then(|value| repeat(value, &join(path, "for"), names, findings));
+    let names = &Names {
+        item: each.as_ref().map(|each: &Loop| each.name.clone()),
+        ..names.clone()
+    };
     for (property, value) in body.entries() {
         let place = join(path, &property.name);
         match property.name.as_str() {
-            "when" => expression(value, value.text().unwrap_or("true"), &place, findings),
-            "for" => each = repeat(value, &place, findings),
-            _ => templates(value, &place, findings),
+            "when" => expression(value, value.text().unwrap_or("true"), &place, names, findings),
+            "for" => {}
+            _ => templates(value, &place, names, findings),
         }
     }
     let guards = ["only_if", "not_if", "creates", "changed"];
@@ -337,7 +357,7 @@ fn entry(node: &Node, findings: &mut Findings<'_>) -> Option<Entry> {
     }))
 }
 
-fn repeat(node: &Node, path: &str, findings: &mut Findings<'_>) -> Option<Loop> {
+fn repeat(node: &Node, path: &str, names: &Names<'_>, findings: &mut Findings<'_>) -> Option<Loop> {
     let text = node.text()?;
     let parts = text.split_once(" in ").map(|(name, list)| (name.trim(), list.trim()));
     let Some((name, list)) = parts.filter(|(name, _)| (rules::IDENTIFIER.check)(name)) else {
@@ -359,7 +379,7 @@ fn repeat(node: &Node, path: &str, findings: &mut Findings<'_>) -> Option<Loop> 
             format!("`{name}` is a namespace; call the item otherwise"),
         );
     }
-    expression(node, list, path, findings);
+    expression(node, list, path, names, findings);
     Some(Loop {
         name: name.to_owned(),
         expression: list.to_owned(),
@@ -367,7 +387,7 @@ fn repeat(node: &Node, path: &str, findings: &mut Findings<'_>) -> Option<Loop> 
     })
 }
 
-fn expression(node: &Node, text: &str, path: &str, findings: &mut Findings<'_>) {
+fn expression(node: &Node, text: &str, path: &str, names: &Names<'_>, findings: &mut Findings<'_>) {
     if is_template(text) {
         let help = format!("write {}", shown(text.replace("{{", "").replace("}}", "").trim()));
         findings.error_help(
@@ -377,25 +397,47 @@ fn expression(node: &Node, text: &str, path: &str, findings: &mut Findings<'_>) 
             "this is an expression already, without `{{ }}`",
             help,
         );
-    } else if let Err(error) = template::environment().compile_expression(text) {
-        let message = format!("the expression cannot be read: {}", template::reason(&error));
-        findings.error(node.at, "template-syntax", path, message);
+        return;
+    }
+    match template::environment().compile_expression(text) {
+        Ok(expression) => unknown_names(node, expression.undeclared_variables(true), path, names, findings),
+        Err(error) => {
+            let message = format!("the expression cannot be read: {}", template::reason(&error));
+            findings.error(node.at, "template-syntax", path, message);
+        }
     }
 }
 
-fn templates(node: &Node, path: &str, findings: &mut Findings<'_>) {
+fn unknown_names(
+    node: &Node,
+    paths: impl IntoIterator<Item = String>,
+    path: &str,
+    names: &Names<'_>,
+    findings: &mut Findings<'_>,
+) {
+    let items: Vec<&str> = names.item.as_deref().into_iter().collect();
+    for problem in template::check_names(paths, &names.params, &items) {
+        match problem.help {
+            Some(help) => findings.error_help(node.at, problem.code, path, problem.message, help),
+            None => findings.error(node.at, problem.code, path, problem.message),
+        }
+    }
+}
+
+fn templates(node: &Node, path: &str, names: &Names<'_>, findings: &mut Findings<'_>) {
     match &node.kind {
-        Kind::Text(text) if is_template(text) => {
-            if let Err(error) = template::environment().template_from_str(text) {
+        Kind::Text(text) if is_template(text) => match template::environment().template_from_str(text) {
+            Ok(template) => unknown_names(node, template.undeclared_variables(true), path, names, findings),
+            Err(error) => {
                 let message = format!("the template cannot be read: {}", template::reason(&error));
                 let at = template::place(node, findings.source, &error);
                 findings.error(at, "template-syntax", path, message);
             }
-        }
-        Kind::List(items) => items.iter().for_each(|item| templates(item, path, findings)),
+        },
+        Kind::List(items) => items.iter().for_each(|item| templates(item, path, names, findings)),
         Kind::Map(entries) => entries
             .iter()
-            .for_each(|(key, value)| templates(value, &join(path, &key.name), findings)),
+            .for_each(|(key, value)| templates(value, &join(path, &key.name), names, findings)),
         _ => {}
     }
 }

@@ -19,7 +19,7 @@ pub static LINE: Rule = rule("one line of text", "1 to 200 characters without li
 /// Words for people, several lines.
 pub static WORDS: Rule = rule("text", "at most 4000 characters", |t| !t.contains('\0'), 4000);
 /// A value of an environment variable or an argument: anything but NUL.
-pub static VALUE: Rule = rule("a value", "at most 4096 bytes without NUL", |t| !t.contains('\0'), 4096);
+pub static VALUE: Rule = rule("text", "at most 4096 bytes without NUL", |t| !t.contains('\0'), 4096);
 /// An argument of a command.
 pub static ARGUMENT: Rule = rule("an argument", "1 to 4096 bytes without NUL", is_argument, 4096);
 /// An app's name.

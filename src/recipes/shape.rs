@@ -1,7 +1,7 @@
 //! Shapes: tables that say what a document may hold. One table gives the check, its messages, the JSON Schema and the
 //! reference pages, so that none of them can disagree.
 
-use super::tree::{Findings, Kind, Node, did_you_mean, shown};
+use super::tree::{Findings, Key, Kind, Node, did_you_mean, shown};
 
 /// What a value may be.
 #[derive(Debug, Clone, Copy)]
@@ -196,19 +196,23 @@ impl Checker<'_, '_> {
                 }
             }
             (Shape::Record(record), Kind::Map(_)) => self.record(node, record, path),
-            (Shape::OneKey(choices), Kind::Map(entries)) => match entries.as_slice() {
-                [(key, value)] => match choices.iter().find(|(name, _)| *name == key.name) {
-                    Some((name, shape)) => self.value(value, shape, &join(path, name)),
-                    None => self.unknown(key, choices.iter().map(|(name, _)| *name), "type", path),
-                },
-                _ => {
-                    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-                    let message = format!("exactly one key was expected here, one of {}", listed(&names));
-                    let help = "indent the properties below the type, and start each item with `- `";
-                    self.findings.error_help(node.at, "wrong-type", path, message, help);
-                }
-            },
+            (Shape::OneKey(choices), Kind::Map(entries)) => self.one_key(node, choices, entries, path),
             _ => self.wrong_type(node, shape, path),
+        }
+    }
+
+    fn one_key(&mut self, node: &Node, choices: &[(&'static str, Shape)], entries: &[(Key, Node)], path: &str) {
+        let names = || choices.iter().map(|(name, _)| *name);
+        if let [(key, value)] = entries {
+            match choices.iter().find(|(name, _)| *name == key.name) {
+                Some((name, shape)) => self.value(value, shape, &join(path, name)),
+                None => self.unknown(key, names(), "type", path),
+            }
+        } else {
+            let all: Vec<&str> = names().collect();
+            let message = format!("exactly one key was expected here, one of {}", listed(&all));
+            let help = "indent the properties below the type, and start each item with `- `";
+            self.findings.error_help(node.at, "wrong-type", path, message, help);
         }
     }
 
@@ -255,11 +259,11 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn unknown<'c>(&mut self, key: &super::tree::Key, names: impl Iterator<Item = &'c str> + Clone, noun: &str, path: &str) {
+    fn unknown<'c>(&mut self, key: &Key, names: impl Iterator<Item = &'c str> + Clone, noun: &str, path: &str) {
         let message = format!("there is no {noun} {}", shown(&key.name));
         let help = did_you_mean(&key.name, names.clone()).unwrap_or_else(|| {
             let all: Vec<&str> = names.collect();
-            format!("there are {}", listed(&all))
+            choices(&all)
         });
         let code = if noun == "field" { "unknown-field" } else { "unknown-type" };
         self.findings.error_help(key.at, code, &join(path, &key.name), message, help);
@@ -292,7 +296,7 @@ impl Checker<'_, '_> {
 
 fn expected(shape: &Shape) -> String {
     match shape {
-        Shape::Text(rule) => format!("text ({})", rule.what),
+        Shape::Text(rule) => rule.what.to_owned(),
         Shape::Choice(words) => format!("one of {}", listed(words)),
         Shape::Bool => "true or false".to_owned(),
         Shape::Integer { .. } => "a whole number".to_owned(),
@@ -301,6 +305,15 @@ fn expected(shape: &Shape) -> String {
         Shape::OneKey(_) => "a map with one key".to_owned(),
         Shape::Either(a, b) => format!("{} or {}", expected(a), expected(b)),
         Shape::Any => "anything".to_owned(),
+    }
+}
+
+/// What there is to choose from, as advice.
+pub fn choices(words: &[&str]) -> String {
+    match words {
+        [] => "there is none".to_owned(),
+        [one] => format!("there is only `{one}`"),
+        _ => format!("there are {}", listed(words)),
     }
 }
 

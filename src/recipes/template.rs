@@ -1,6 +1,6 @@
 //! Templates: strict about what is not defined, without escaping, and with fuel, so that no template runs for ever.
 
-use super::shape::listed;
+use super::shape::choices;
 use super::tree::{Node, Source, did_you_mean, shown};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
@@ -33,6 +33,8 @@ pub const RECIPE_NAMESPACES: &[&str] = &[
     "stack",
     "dirs",
 ];
+// Properties that recipes see and descriptors do not.
+const RECIPE_ONLY: &[(&str, &str)] = &[("release", "repository"), ("node", "confined_to")];
 const DEPENDENCY: &[&str] = &["url", "host", "port", "ports"];
 const RESOURCE: &[&str] = &["engine", "path", "url", "host", "port", "database", "user", "password"];
 const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "debug", "loop", "self"];
@@ -44,7 +46,7 @@ pub fn environment<'s>() -> Environment<'s> {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(30);
-    environment.set_debug(false);
+    environment.set_debug(true);
     let mut syntax = SyntaxConfig::builder();
     syntax.keep_trailing_newline(true);
     if let Ok(syntax) = syntax.build() {
@@ -110,8 +112,7 @@ fn check_path(path: &str, known: &Known<'_>) -> Option<Problem> {
     let unknown = |what: &str, word: &str, there: &[&str]| Problem {
         code: "unknown-variable",
         message: format!("`{}` refers to {what} {} that is not there", path, shown(word)),
-        help: did_you_mean(word, there.iter().copied())
-            .or_else(|| (!there.is_empty()).then(|| format!("there are {}", listed(there)))),
+        help: Some(did_you_mean(word, there.iter().copied()).unwrap_or_else(|| choices(there))),
     };
     let Some((_, properties)) = NAMESPACES.iter().find(|(n, _)| *n == space) else {
         let names: Vec<&str> = NAMESPACES.iter().map(|(n, _)| *n).collect();
@@ -149,6 +150,73 @@ pub fn reason(error: &Error) -> String {
         (_, Some(detail)) => detail.to_owned(),
         (kind, None) => kind.to_string(),
     }
+}
+
+/// Why a template failed, naming the part that is not defined.
+pub fn reason_in(error: &Error, text: &str) -> String {
+    let part = error
+        .range()
+        .and_then(|range| text.get(whole_path(text, range.start)..range.end));
+    let part = part.map(str::trim);
+    match (error.kind(), part) {
+        (minijinja::ErrorKind::UndefinedError, Some(part)) if !part.is_empty() => {
+            let part = part.trim_start_matches("{{").trim_end_matches("}}").trim();
+            format!("`{part}` is not defined")
+        }
+        _ => reason(error),
+    }
+}
+
+// An error points at the last part of `a.b.c`; people look for the whole.
+fn whole_path(text: &str, start: usize) -> usize {
+    let part_of_path = |c: char| c.is_alphanumeric() || "._[]'\"".contains(c);
+    text.get(..start)
+        .map_or(start, |before| before.trim_end_matches(part_of_path).len())
+}
+
+/// What a recipe's template refers to that cannot be there, whatever the view: a namespace, a property of one, or a
+/// parameter. `params` are the recipe's parameters and `names` the loop variables and the like.
+pub fn check_names(paths: impl IntoIterator<Item = String>, params: &[&str], names: &[&str]) -> Vec<Problem> {
+    let mut paths: Vec<String> = paths.into_iter().collect();
+    paths.sort();
+    let mut problems = Vec::new();
+    for path in paths {
+        let mut parts = path.split('.');
+        let space = parts.next().unwrap_or_default();
+        if names.contains(&space) || FUNCTIONS.contains(&space) {
+            continue;
+        }
+        let (word, there): (&str, Vec<&str>) = if !RECIPE_NAMESPACES.contains(&space) {
+            (space, RECIPE_NAMESPACES.iter().chain(names).copied().collect())
+        } else if let Some(property) = parts.next() {
+            let there = match space {
+                "params" => params.to_vec(),
+                "app" | "deps" | "resources" | "ports" => continue,
+                _ => NAMESPACES
+                    .iter()
+                    .filter(|(name, _)| *name == space)
+                    .flat_map(|(_, properties)| properties.iter().copied())
+                    .chain(
+                        RECIPE_ONLY
+                            .iter()
+                            .filter(|(name, _)| *name == space)
+                            .map(|(_, property)| *property),
+                    )
+                    .collect(),
+            };
+            (property, there)
+        } else {
+            continue;
+        };
+        if !there.contains(&word) {
+            problems.push(Problem {
+                code: "unknown-variable",
+                message: format!("`{path}` refers to {} that is not there", shown(word)),
+                help: Some(did_you_mean(word, there.iter().copied()).unwrap_or_else(|| choices(&there))),
+            });
+        }
+    }
+    problems
 }
 
 /// Where in a recipe an error of an inline template is: on the template's own line, as far as that is known.

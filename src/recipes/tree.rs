@@ -46,6 +46,12 @@ impl Source {
         )
     }
 
+    /// The byte offset of a line and a column in bytes, both from 1.
+    pub fn offset(&self, line: usize, column: usize) -> usize {
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        (start + column.saturating_sub(1)).min(self.text.len())
+    }
+
     /// `file:line:column` of a byte offset.
     pub fn origin(&self, at: usize) -> String {
         let (line, column) = self.position(at);

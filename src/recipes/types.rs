@@ -288,7 +288,7 @@ static SERVICE: Record = Record {
         ),
         optional(
             "ready",
-            Shape::Either(&Shape::Text(&rules::LINE), &Shape::Record(&READY)),
+            Shape::Record(&READY),
             "When it counts as ready; at once where absent",
         ),
         optional(

@@ -3,17 +3,21 @@
 //! Serde's `flatten`, `tag` and `untagged` would lose every position, so the tree is built by one visitor and decoded by
 //! our own tables. Only `true` and `false` are booleans; numbers keep their digits as written.
 
-use super::tree::{Findings, Key, Kind, MAX_DEPTH, Node, Source};
+use super::tree::{Findings, Key, Kind, Node, Source};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
+
+// Recipes need about ten levels; each costs a visitor some 30 KB of stack in an unoptimised build.
+const MAX_DEPTH: usize = 24;
 
 /// The tree of a YAML document, or nothing and a finding that says why.
 pub fn parse(source: &Source, findings: &mut Findings<'_>) -> Option<Node> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH + 1,
             max_documents: 2,
             max_nodes: 200_000,
             max_events: 500_000,
@@ -38,6 +42,7 @@ pub fn parse(source: &Source, findings: &mut Findings<'_>) -> Option<Node> {
             let at = location.map_or(0, |l| offset(&l, &source.text));
             let text = error.to_string();
             let text = text.lines().next().unwrap_or_default();
+            let text = text.rsplit_once(" at line").map_or(text, |(why, _)| why);
             let (code, message) = if text.contains("budget") || text.contains("limit") || text.contains("alias") {
                 (
                     "too-complex",

@@ -5,5 +5,6 @@
 mod api;
 mod architecture;
 mod engine;
+mod recipes;
 mod store;
 mod support;

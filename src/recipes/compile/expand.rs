@@ -7,7 +7,7 @@ use crate::model::configuration::State;
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::recipes::bundle::Bundle;
 use crate::recipes::recipe::{Entry, Include, Loop, Recipe, StateText, is_of, unknown_param};
-use crate::recipes::shape::listed;
+use crate::recipes::shape::choices;
 use crate::recipes::template::line_start;
 use crate::recipes::tree::{Findings, Key, Kind, Node, did_you_mean, shown};
 use crate::recipes::view::{AppView, View};
@@ -44,7 +44,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
         for (index, reference) in self.app.descriptor.spec.recipes.iter().enumerate() {
             let path = format!("spec.recipes[{index}]");
             let Some(recipe) = self.bundle.recipe(&reference.name) else {
-                let finding = self.missing_recipe(&reference.name, &path);
+                let finding = self.missing_recipe(&reference.name, &format!("{path}.name"));
                 self.findings.push(finding);
                 continue;
             };
@@ -59,7 +59,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
                 Ok(params) => self.recipe(recipe, &params, 0),
                 Err(problems) => self.findings.extend(problems.into_iter().map(|(_, problem)| {
                     let (code, message, help) = problem;
-                    about_app(name, Severity::Error, code, &path, message, help)
+                    about_app(name, Severity::Error, code, &format!("{path}.with"), message, help)
                 })),
             }
         }
@@ -74,7 +74,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
             return about_app(app, Severity::Error, "recipe-invalid", path, message, None);
         }
         let names = self.bundle.names();
-        let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(&names)));
+        let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| choices(&names));
         let message = format!("there is no recipe {}", shown(name));
         about_app(app, Severity::Error, "recipe-missing", path, message, Some(help))
     }
@@ -222,9 +222,8 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
             key_at: state.at,
             kind: Kind::Map(properties),
         };
-        let content = match self.template_file(recipe, state, &body, context) {
-            Ok(content) => content,
-            Err(()) => return,
+        let Ok(content) = self.template_file(recipe, state, &body, context) else {
+            return;
         };
         let mut findings = Findings::new(&recipe.source);
         let decoder = states::Decoder {
@@ -289,7 +288,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
         let message = format!("the template failed for {app}: {}", failure.message);
         let at = if failure.line > 1 {
             let (line, _) = recipe.source.position(at);
-            line_start(&recipe.source, line as usize + failure.line)
+            line_start(&recipe.source, line as usize + failure.line - 1)
         } else {
             at
         };
@@ -338,15 +337,14 @@ fn params_of(recipe: &Recipe, given: &Given, at: usize) -> Result<Value, Vec<(us
             Some((_, node)) => {
                 values.insert(param.name.clone(), node.to_json());
             }
-            None => match &param.default {
-                Some(node) => {
+            None => {
+                if let Some(node) = &param.default {
                     values.insert(param.name.clone(), node.to_json());
-                }
-                None => {
+                } else {
                     let message = format!("the parameter `{}` of the recipe `{}` is not given", param.name, recipe.name);
                     problems.push((at, ("missing-param", message, Some("give it under `with`".to_owned()))));
                 }
-            },
+            }
         }
     }
     if problems.is_empty() {

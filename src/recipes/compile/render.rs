@@ -2,7 +2,7 @@
 //! expression and nothing else.
 
 use crate::recipes::shape::is_template;
-use crate::recipes::template::reason;
+use crate::recipes::template::reason_in;
 use crate::recipes::tree::{Key, Kind, MAX_DEPTH, Node};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, Expression, Template};
@@ -27,17 +27,18 @@ pub struct Failure {
     pub line: usize,
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let mut cause = &error as &dyn std::error::Error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
-        let innermost = cause.downcast_ref::<Error>().map_or_else(|| cause.to_string(), reason);
+impl Failure {
+    fn of(error: &Error, text: &str) -> Self {
         Self {
-            message: innermost,
+            message: reason_in(error, text),
             line: error.line().unwrap_or(1),
         }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::of(&error, "")
     }
 }
 
@@ -53,11 +54,14 @@ impl<'e, 't: 'e> Renderer<'e, 't> {
     /// The value of an expression.
     pub fn expression(&mut self, text: &'t str, context: &Value) -> Result<Value, Failure> {
         if !self.parsed.contains_key(text) {
-            let parsed = Parsed::Whole(self.environment.compile_expression(text)?);
+            let parsed = Parsed::Whole(self.environment.compile_expression(text).map_err(|e| Failure::of(&e, text))?);
             self.parsed.insert(text, parsed);
         }
         match self.parsed.get(text) {
-            Some(Parsed::Whole(expression)) => defined(expression.eval(context.clone())?, text),
+            Some(Parsed::Whole(expression)) => {
+                let value = expression.eval(context.clone()).map_err(|e| Failure::of(&e, text))?;
+                defined(value, text)
+            }
             _ => Ok(Value::from(text)),
         }
     }
@@ -65,11 +69,11 @@ impl<'e, 't: 'e> Renderer<'e, 't> {
     /// The text of a template.
     pub fn text(&mut self, text: &'t str, context: &Value) -> Result<String, Failure> {
         if !self.parsed.contains_key(text) {
-            let parsed = Parsed::Mixed(self.environment.template_from_str(text)?);
+            let parsed = Parsed::Mixed(self.environment.template_from_str(text).map_err(|e| Failure::of(&e, text))?);
             self.parsed.insert(text, parsed);
         }
         match self.parsed.get(text) {
-            Some(Parsed::Mixed(template)) => Ok(template.render(context.clone())?),
+            Some(Parsed::Mixed(template)) => template.render(context.clone()).map_err(|e| Failure::of(&e, text)),
             _ => Ok(text.to_owned()),
         }
     }
@@ -108,7 +112,7 @@ impl<'e, 't: 'e> Renderer<'e, 't> {
 
 // `{{ x }}` and nothing else keeps the type of `x`.
 fn whole(text: &str) -> Option<&str> {
-    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
     let plain = !inner.contains("{{") && !inner.contains("}}") && !inner.contains("{%");
     plain.then(|| inner.trim_matches(|c: char| c == '-' || c.is_whitespace()))
 }

@@ -4,7 +4,7 @@ use super::scope::{Scope, holds_secret};
 use crate::model::configuration::{DatabaseEngine, EnvValue, Guards, Readiness, RestartPolicy, State, StateBody};
 use crate::model::time::parse_length;
 use crate::recipes::rules;
-use crate::recipes::shape::{Record, Shape, Strictness, check, listed};
+use crate::recipes::shape::{Record, Shape, Strictness, check, choices};
 use crate::recipes::tree::{Findings, Kind, Node, did_you_mean, shown};
 use crate::recipes::view::{AppView, ResourceEngine, View};
 use std::collections::BTreeMap;
@@ -77,14 +77,6 @@ impl Decoder<'_> {
         self.text(name).unwrap_or_default()
     }
 
-    fn seconds(&self, of: &Node, name: &str, default: u64) -> u64 {
-        of.get(name)
-            .and_then(Node::scalar)
-            .and_then(|text| parse_length(text).ok())
-            .and_then(|millis| u64::try_from(millis / 1000).ok())
-            .unwrap_or(default)
-    }
-
     fn mode(&self, default: &str) -> String {
         self.text("mode")
             .and_then(|text| rules::mode(&text))
@@ -148,7 +140,7 @@ impl Decoder<'_> {
                 cwd: cwd(),
                 env: self.env(findings),
                 path: self.list("path").unwrap_or_default(),
-                timeout_s: self.seconds(self.body, "timeout", 600),
+                timeout_s: seconds(self.body, "timeout", 600),
                 failure: self.text("failure").unwrap_or_else(|| "state-failed".to_owned()),
             },
             "service" => StateBody::Service {
@@ -159,7 +151,7 @@ impl Decoder<'_> {
                 path: self.list("path").unwrap_or_default(),
                 restart: self.restart(),
                 ready: self.ready(findings),
-                stop_timeout_s: self.seconds(self.body, "stop_timeout", 10),
+                stop_timeout_s: seconds(self.body, "stop_timeout", 10),
                 revision: revision(),
             },
             "database" => self.database(revision(), findings)?,
@@ -192,7 +184,7 @@ impl Decoder<'_> {
         Some(Readiness {
             http,
             exec,
-            timeout_s: self.seconds(node, "timeout", 30),
+            timeout_s: seconds(node, "timeout", 30),
         })
     }
 
@@ -229,7 +221,7 @@ impl Decoder<'_> {
         let Some(view) = self.app.resources.get(resource) else {
             let names: Vec<&str> = self.app.resources.keys().map(String::as_str).collect();
             let message = format!("{app} has no resource {}", shown(resource));
-            let help = did_you_mean(resource, names.iter().copied()).unwrap_or_else(|| format!("it has {}", listed(&names)));
+            let help = did_you_mean(resource, names.iter().copied()).unwrap_or_else(|| choices(&names));
             findings.error_help(node.at, "unknown-resource", "database.resource", message, help);
             return None;
         };
@@ -304,4 +296,12 @@ impl Decoder<'_> {
         let help = "secrets may only be used in `env`, where they travel by reference";
         findings.error_help(at, "secret-in-clear", path, message, help);
     }
+}
+
+fn seconds(of: &Node, name: &str, default: u64) -> u64 {
+    of.get(name)
+        .and_then(Node::scalar)
+        .and_then(|text| parse_length(text).ok())
+        .and_then(|millis| u64::try_from(millis / 1000).ok())
+        .unwrap_or(default)
 }

@@ -38,7 +38,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> (Option<Descriptor>, Vec<Diagnostic>) 
     match serde_json::from_str::<Descriptor>(&source.text) {
         Ok(descriptor) => (Some(descriptor), findings.finish()),
         Err(error) => {
-            let at = byte_offset(&source.text, error.line(), error.column());
+            let at = source.offset(error.line(), error.column());
             findings.error(at, "syntax", "", format!("this cannot be read: {error}"));
             (None, findings.finish())
         }
@@ -52,9 +52,4 @@ pub fn json_schema() -> serde_json::Value {
         "Greenroom app descriptor",
         &Shape::Record(&DESCRIPTOR),
     )
-}
-
-fn byte_offset(text: &str, line: usize, column: usize) -> usize {
-    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    (start + column.saturating_sub(1)).min(text.len())
 }

@@ -1,6 +1,6 @@
 //! What the shape of a descriptor cannot say: fields that depend on each other, names that must exist, templates.
 
-use crate::recipes::shape::{join, listed};
+use crate::recipes::shape::{choices, join};
 use crate::recipes::template::{self, Known};
 use crate::recipes::tree::{Findings, Kind, Node, did_you_mean, shown};
 use std::collections::BTreeSet;
@@ -123,7 +123,7 @@ fn page<'a>(get: &Node, ports: &[&str], protocol: impl Fn(&str) -> &'a str, path
     let path = join(path, "port");
     if !ports.contains(&name) {
         let message = format!("there is no port {} in `spec.ports`", shown(name));
-        let help = did_you_mean(name, ports.iter().copied()).unwrap_or_else(|| format!("there are {}", listed(ports)));
+        let help = did_you_mean(name, ports.iter().copied()).unwrap_or_else(|| choices(ports));
         findings.error_help(node.at, "unknown-port", &path, message, help);
     } else if protocol(name) != "http" {
         let message = format!("the port {} does not speak http", shown(name));

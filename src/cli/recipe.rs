@@ -1,0 +1,248 @@
+//! `greenroom recipe …`: check, render and list recipes without a server.
+
+use super::app_check::read_descriptors;
+use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
+use crate::recipes::loader::read_file;
+use crate::recipes::view::View;
+use crate::recipes::{Bundle, compile, recipe_schema, reference};
+use std::collections::BTreeMap;
+use std::io::{Result, Write};
+use std::path::{Path, PathBuf};
+
+/// Check, render and list recipes; needs no server.
+#[derive(Debug, clap::Args)]
+pub struct RecipeArgs {
+    #[command(subcommand)]
+    command: RecipeCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum RecipeCommand {
+    /// Check recipe folders, recipe files and app descriptors; the shipped recipes where none is named.
+    Check(CheckArgs),
+    /// Print the configuration that an app's recipes compile to.
+    Render(RenderArgs),
+    /// List the recipes and their parameters.
+    List(ListArgs),
+    /// Print the reference of state types as Markdown.
+    Types,
+    /// Print the JSON Schema of recipes.
+    Schema,
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    /// Folders of recipes, `.yaml` recipes, `.j2` templates or `.json` descriptors.
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Print findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RenderArgs {
+    /// The app's descriptor.
+    #[arg(long, value_name = "FILE")]
+    app: PathBuf,
+    /// A folder with the organisation's own recipes.
+    #[arg(long, value_name = "FOLDER")]
+    recipes: Option<PathBuf>,
+    /// A view (JSON) to compile with; an example sandbox where absent.
+    #[arg(long, value_name = "FILE")]
+    view: Option<PathBuf>,
+    /// Print findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// A folder with the organisation's own recipes.
+    #[arg(long, value_name = "FOLDER")]
+    recipes: Option<PathBuf>,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what was asked. True where no finding is an error.
+///
+/// # Errors
+/// Where the output cannot be written.
+pub fn run(args: &RecipeArgs, out: &mut dyn Write) -> Result<bool> {
+    match &args.command {
+        RecipeCommand::Check(args) => conclude(&check(&args.paths), args.json, out),
+        RecipeCommand::Render(args) => render(args, out),
+        RecipeCommand::List(args) => list(args, out),
+        RecipeCommand::Types => {
+            out.write_all(reference::markdown(&Bundle::shipped()).as_bytes())?;
+            Ok(true)
+        }
+        RecipeCommand::Schema => {
+            writeln!(out, "{:#}", recipe_schema())?;
+            Ok(true)
+        }
+    }
+}
+
+/// Everything that is wrong in these folders and files; of the shipped recipes where there are none.
+pub fn check(paths: &[PathBuf]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut bundle = Bundle::shipped();
+    let mut descriptors = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            match bundle.add_folder(path) {
+                Ok(()) => {}
+                Err(diagnostic) => found.push(*diagnostic),
+            }
+        } else if path.extension().is_some_and(|e| e == "json") {
+            descriptors.push(path.clone());
+        } else {
+            match read_file(path) {
+                Ok(bytes) => bundle.add(&path.display().to_string(), &bytes),
+                Err(diagnostic) => found.push(*diagnostic),
+            }
+        }
+    }
+    found.extend(bundle.check());
+    found.extend(read_descriptors(&descriptors, &bundle).1);
+    found
+}
+
+/// The shipped recipes with a folder's; a folder that cannot be read is a finding.
+pub fn load_bundle(folder: Option<&Path>, found: &mut Vec<Diagnostic>) -> Bundle {
+    let mut bundle = Bundle::shipped();
+    if let Some(folder) = folder {
+        match bundle.add_folder(folder) {
+            Ok(()) => found.extend(bundle.check()),
+            Err(diagnostic) => found.push(*diagnostic),
+        }
+    }
+    bundle
+}
+
+/// Prints findings with a last line that counts them. True where none is an error.
+///
+/// # Errors
+/// Where the output cannot be written.
+pub fn conclude(found: &[Diagnostic], json: bool, out: &mut dyn Write) -> Result<bool> {
+    let ok = !has_errors(found);
+    if json {
+        writeln!(out, "{}", serde_json::json!({ "ok": ok, "diagnostics": found }))?;
+        return Ok(ok);
+    }
+    for diagnostic in found {
+        writeln!(out, "{diagnostic}\n")?;
+    }
+    let errors = found.iter().filter(|d| d.severity == Severity::Error).count();
+    let warnings = found.len() - errors;
+    if found.is_empty() {
+        writeln!(out, "no findings")?;
+    } else {
+        writeln!(out, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))?;
+    }
+    Ok(ok)
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn render(args: &RenderArgs, out: &mut dyn Write) -> Result<bool> {
+    let mut found = Vec::new();
+    let bundle = load_bundle(args.recipes.as_deref(), &mut found);
+    let (descriptors, more) = read_descriptors(std::slice::from_ref(&args.app), &bundle);
+    found.extend(more);
+    let Some(descriptor) = descriptors.into_iter().next() else {
+        return conclude(&found, args.json, out);
+    };
+    let view = match &args.view {
+        None => View::example(&descriptor, &BTreeMap::new()),
+        Some(file) => match read_view(file) {
+            Ok(mut view) => {
+                for app in view.apps.iter_mut().filter(|a| a.descriptor.name() == descriptor.name()) {
+                    app.descriptor = descriptor.clone();
+                }
+                view
+            }
+            Err(diagnostic) => {
+                found.push(*diagnostic);
+                return conclude(&found, args.json, out);
+            }
+        },
+    };
+    match compile(&bundle, &view) {
+        Ok(compiled) => {
+            writeln!(out, "{:#}", serde_json::to_value(&compiled.configuration)?)?;
+            Ok(true)
+        }
+        Err(more) => {
+            found.extend(more);
+            let mut seen = std::collections::BTreeSet::new();
+            found.retain(|d| seen.insert(d.to_string()));
+            conclude(&found, args.json, out)
+        }
+    }
+}
+
+fn read_view(file: &Path) -> std::result::Result<View, Box<Diagnostic>> {
+    let bytes = read_file(file)?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Box::new(Diagnostic {
+            severity: Severity::Error,
+            code: "view-invalid".to_owned(),
+            message: format!("this is no view: {error}"),
+            file: file.display().to_string(),
+            line: place(error.line()),
+            column: place(error.column()),
+            path: String::new(),
+            help: Some("leave `--view` out to compile with an example".to_owned()),
+            snippet: None,
+        })
+    })
+}
+
+fn list(args: &ListArgs, out: &mut dyn Write) -> Result<bool> {
+    let mut found = Vec::new();
+    let bundle = load_bundle(args.recipes.as_deref(), &mut found);
+    if has_errors(&found) {
+        return conclude(&found, args.json, out);
+    }
+    if args.json {
+        let all: Vec<serde_json::Value> = bundle
+            .recipes()
+            .map(|recipe| {
+                let params: Vec<serde_json::Value> = recipe
+                    .params
+                    .iter()
+                    .map(|p| {
+                        let default = p.default.as_ref().map(crate::recipes::tree::Node::to_json);
+                        serde_json::json!({
+                            "name": p.name, "type": p.kind, "description": p.description,
+                            "required": p.default.is_none(), "default": default,
+                        })
+                    })
+                    .collect();
+                serde_json::json!({
+                    "name": recipe.name, "description": recipe.description, "file": recipe.source.file, "params": params,
+                })
+            })
+            .collect();
+        writeln!(out, "{:#}", serde_json::Value::Array(all))?;
+        return Ok(true);
+    }
+    for recipe in bundle.recipes() {
+        writeln!(out, "{}\n    {}", recipe.name, recipe.description)?;
+        for param in &recipe.params {
+            let default = match &param.default {
+                None => "required".to_owned(),
+                Some(node) => format!("default {}", node.to_json()),
+            };
+            writeln!(out, "    {}: {} ({default})  {}", param.name, param.kind, param.description)?;
+        }
+    }
+    Ok(true)
+}
