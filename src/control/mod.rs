@@ -14,11 +14,12 @@ pub mod users;
 use crate::config::Settings;
 use crate::git::Mirrors;
 use crate::model::actor::Actor;
+use crate::model::time::Timestamp;
 use crate::providers::Providers;
 use crate::providers::postgres::DatabaseServer;
 use crate::recipes::bundle::Bundle;
-pub use crate::store::Change;
-use crate::store::{AuditRow, Store};
+use crate::store::Store;
+pub use crate::store::{AuditRow, Change};
 pub use error::{ControlError, Result};
 use std::sync::Arc;
 
@@ -70,6 +71,11 @@ impl Control {
         } else {
             server.public_url.trim_end_matches('/').to_owned()
         }
+    }
+
+    /// What time it is for everything that is asked here.
+    pub fn now(&self) -> Timestamp {
+        self.store.now()
     }
 
     /// Whether the database answers: what `/readyz` says.

@@ -65,12 +65,12 @@ pub fn from_panic(cause: Box<dyn Any + Send + 'static>) -> Response {
 
 /// Writes error answers in the form that the asker understands.
 pub async fn render(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let asker = Asker::of(&request);
+    let asker = Asker::of(&state, &request);
     let mut response = next.run(request).await;
     let Some(error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
-    let mut answer = asker.answer(&state, &error.0);
+    let mut answer = asker.answer(&error.0);
     // What the handler said besides, such as `Allow` or a cookie, stays true.
     for (name, value) in response.headers() {
         if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
@@ -85,21 +85,23 @@ struct Asker {
     method: Method,
     path_and_query: String,
     machine: bool,
+    look: portal::view::Look,
     request_id: Option<String>,
 }
 
 impl Asker {
-    fn of(request: &Request) -> Self {
+    fn of(state: &AppState, request: &Request) -> Self {
         let path = request.uri().path();
         Self {
             method: request.method().clone(),
             path_and_query: request.uri().path_and_query().map_or(path, |p| p.as_str()).to_owned(),
             machine: path.starts_with("/api/") || path.starts_with("/agent/") || !wants_html(request.headers()),
+            look: portal::view::Look::of(request.headers(), request.uri(), state.control.now()),
             request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
         }
     }
 
-    fn answer(&self, state: &AppState, problem: &Problem) -> Response {
+    fn answer(&self, problem: &Problem) -> Response {
         let mut problem = problem.clone();
         problem.request_id.clone_from(&self.request_id);
         if problem.status >= 500 {
@@ -111,7 +113,7 @@ impl Asker {
         if problem.code == "not-signed-in" {
             return self.to_sign_in();
         }
-        portal::problem_page(state, &problem)
+        portal::problem_page(&self.look, &problem)
     }
 
     fn to_sign_in(&self) -> Response {

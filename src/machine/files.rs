@@ -25,11 +25,7 @@ fn put(path: &Path, bytes: &[u8], mode: u32, flush: bool) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside = beside(path);
     let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
         file.write_all(bytes)?;
         // The mode given at creation is cut by the umask.
         file.set_permissions(fs::Permissions::from_mode(mode))?;

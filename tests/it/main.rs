@@ -5,6 +5,7 @@
 mod api;
 mod architecture;
 mod engine;
+mod portal;
 mod recipes;
 mod store;
 mod support;

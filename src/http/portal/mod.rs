@@ -1,16 +1,43 @@
-//! The portal's pages. They have no fallback of their own: an unknown address is answered by the router above.
+//! The portal's pages, one file a group. They have no fallback of their own: an unknown address is answered by the router
+//! above.
+//!
+//! Every page works as plain links and forms. The script makes it live: it hears which topics changed, fetches the page
+//! again (or the one part it wants) and puts what differs in place. Handlers here fetch and redirect; [`view`] renders.
+//! Invariant: a form that is refused comes back with everything that was typed.
+
+pub mod account;
+pub mod apps;
+pub mod assets;
+pub mod change;
+pub mod editor;
+pub mod fields;
+pub mod format;
+pub mod graph;
+pub mod help;
+pub mod launch;
+pub mod lines;
+pub mod runs;
+pub mod sign_in;
+pub mod stacks;
+pub mod timeline;
+pub mod view;
 
 use super::state::AppState;
-use crate::wire::problem::Problem;
 use axum::Router;
-use axum::response::Response;
+
+pub use help::problem_page;
 
 /// All pages, their assets and their forms.
 pub fn router() -> Router<AppState> {
     Router::new()
-}
-
-/// The page that shows an error to a person: wrong role, no such page, another site's form, a mistake of ours.
-pub fn problem_page(_state: &AppState, problem: &Problem) -> Response {
-    super::problem::json(problem)
+        .merge(assets::router())
+        .merge(sign_in::router())
+        .merge(stacks::router())
+        .merge(launch::router())
+        .merge(change::router())
+        .merge(runs::router())
+        .merge(apps::router())
+        .merge(editor::router())
+        .merge(account::router())
+        .merge(help::router())
 }

@@ -8,4 +8,4 @@ mod document;
 mod events;
 mod problems;
 mod runs;
-mod server;
+pub(crate) mod server;

@@ -20,29 +20,29 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-pub(super) const HOST: &str = "127.0.0.1:7400";
+pub(crate) const HOST: &str = "127.0.0.1:7400";
 
 /// A server on a database of its own, with a clock that stands still.
-pub(super) struct Server {
-    pub(super) control: Control,
-    pub(super) store: Store,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) state: AppState,
+pub(crate) struct Server {
+    pub(crate) control: Control,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) state: AppState,
     router: Router,
     _database: TestDatabase,
     _folder: tempfile::TempDir,
 }
 
 impl Server {
-    pub(super) async fn on(database: TestDatabase) -> Self {
+    pub(crate) async fn on(database: TestDatabase) -> Self {
         Self::at("http://127.0.0.1:7400", database).await
     }
 
-    pub(super) async fn sqlite() -> Self {
+    pub(crate) async fn sqlite() -> Self {
         Self::on(TestDatabase::sqlite()).await
     }
 
-    pub(super) async fn at(public_url: &str, database: TestDatabase) -> Self {
+    pub(crate) async fn at(public_url: &str, database: TestDatabase) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(Timestamp(1_800_000_000_000));
         let store = database.open_at(Arc::<ManualClock>::clone(&clock)).await;
@@ -72,7 +72,7 @@ impl Server {
         }
     }
 
-    pub(super) async fn send(&self, ask: Ask) -> Answer {
+    pub(crate) async fn send(&self, ask: Ask) -> Answer {
         let response = self.router.clone().oneshot(ask.request()).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
@@ -83,12 +83,12 @@ impl Server {
     }
 
     /// The response itself, for bodies that do not end.
-    pub(super) async fn open(&self, ask: Ask) -> axum::response::Response {
+    pub(crate) async fn open(&self, ask: Ask) -> axum::response::Response {
         self.router.clone().oneshot(ask.request()).await.unwrap()
     }
 
     /// The first account, an admin, and a session of it.
-    pub(super) async fn admin(&self) -> (Actor, String) {
+    pub(crate) async fn admin(&self) -> (Actor, String) {
         if let Some(link) = self.control.first_link().await.unwrap() {
             let session = self.control.sign_in_with_link(secret_of(&link.url)).await.unwrap();
             return (self.control.authenticate_session(&session).await.unwrap(), session);
@@ -99,7 +99,7 @@ impl Server {
     }
 
     /// A new account of this role, with a session.
-    pub(super) async fn account(&self, name: &str, role: Role) -> (Actor, String) {
+    pub(crate) async fn account(&self, name: &str, role: Role) -> (Actor, String) {
         let (admin, _) = self.admin().await;
         let request = NewUser { name: name.into(), role };
         self.control.create_user(&admin, &request).await.unwrap();
@@ -109,7 +109,7 @@ impl Server {
     }
 
     /// An API token of this account, with its role.
-    pub(super) async fn token(&self, actor: &Actor) -> String {
+    pub(crate) async fn token(&self, actor: &Actor) -> String {
         let request = NewToken {
             name: "test".into(),
             role: None,
@@ -120,12 +120,12 @@ impl Server {
 }
 
 /// The secret at the end of a one-time link.
-pub(super) fn secret_of(url: &str) -> &str {
+pub(crate) fn secret_of(url: &str) -> &str {
     url.rsplit('/').next().unwrap()
 }
 
 /// A request.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     method: Method,
     path: String,
     headers: HeaderMap,
@@ -133,7 +133,7 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    pub(super) fn new(method: &str, path: &str) -> Self {
+    pub(crate) fn new(method: &str, path: &str) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HOST.parse().unwrap());
         Self {
@@ -144,33 +144,33 @@ impl Ask {
         }
     }
 
-    pub(super) fn get(path: &str) -> Self {
+    pub(crate) fn get(path: &str) -> Self {
         Self::new("GET", path)
     }
 
-    pub(super) fn post(path: &str) -> Self {
+    pub(crate) fn post(path: &str) -> Self {
         Self::new("POST", path)
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(name, value.parse().unwrap());
         self
     }
 
-    pub(super) fn token(self, token: &str) -> Self {
+    pub(crate) fn token(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    pub(super) fn session(self, secret: &str) -> Self {
+    pub(crate) fn session(self, secret: &str) -> Self {
         self.header("cookie", &format!("theme=dark; greenroom={secret}"))
     }
 
-    pub(super) fn json(self, body: &Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.body(body.to_string().into_bytes())
             .header("content-type", "application/json")
     }
 
-    pub(super) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
@@ -186,23 +186,23 @@ impl Ask {
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The code of a problem that is well formed.
-    pub(super) fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
