@@ -105,7 +105,7 @@ impl Bundle {
     pub fn check(&self) -> Vec<Diagnostic> {
         let mut all: Vec<Diagnostic> = self.broken.values().flatten().cloned().collect();
         for recipe in self.recipes.values() {
-            all.extend(recipe.check_references(self));
+            all.extend(super::references::check_references(recipe, self));
         }
         all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         all

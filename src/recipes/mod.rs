@@ -11,6 +11,7 @@ mod json;
 pub mod loader;
 pub mod recipe;
 pub mod reference;
+mod references;
 pub mod rules;
 pub mod schema;
 pub mod shape;

@@ -135,11 +135,6 @@ pub enum ResourceEngine {
 }
 
 impl View {
-    /// The app of this name.
-    pub fn app(&self, name: &str) -> Option<&AppView> {
-        self.apps.iter().find(|a| a.descriptor.name().as_str() == name)
-    }
-
     /// A view made up for one app alone: an ordinary sandbox, ports from 8001, databases with their default data, and
     /// each dependency as if it were there. For checking and rendering where no server is at hand; `others` says which
     /// ports the dependencies have, as far as it is known.

@@ -6,7 +6,8 @@ use super::{MAX_STATES, about_app, states};
 use crate::model::configuration::State;
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::recipes::bundle::Bundle;
-use crate::recipes::recipe::{Entry, Include, Loop, Recipe, StateText, is_of, unknown_param};
+use crate::recipes::recipe::{Entry, Include, Loop, Recipe, StateText, is_of};
+use crate::recipes::references::unknown_param;
 use crate::recipes::shape::choices;
 use crate::recipes::template::line_start;
 use crate::recipes::tree::{Findings, Key, Kind, Node, did_you_mean, shown};
@@ -248,7 +249,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
         let Some(file) = node.text() else { return Ok(None) };
         let Some(source) = self.bundle.template(file) else {
             let mut findings = Findings::new(&recipe.source);
-            crate::recipes::recipe::missing_template(node.at, file, self.bundle, &mut findings);
+            crate::recipes::references::missing_template(node.at, file, self.bundle, &mut findings);
             self.findings.extend(findings.finish());
             return Err(());
         };
