@@ -5,12 +5,42 @@
 //! environment, finishes what it was doing, and sends what it had not sent. The invariant: everything that must survive is in
 //! its folder before it is acted on, and one agent at a time holds that folder.
 
+mod confine;
+mod converge;
+mod folder;
+mod journal;
+mod keep;
 mod limits;
+mod link;
+mod logs;
+mod poll;
+mod program;
+mod reports;
+mod secrets;
+mod services;
+mod spool;
+mod states;
 
+use crate::model::fault::Fault;
 use crate::model::id::NodeId;
+use crate::wire::agent::{Report, ReportOutcome};
+use confine::Confines;
+use converge::{Assigned, converge, report};
+use folder::Folder;
+use journal::Journal;
 pub use limits::Limits;
+use link::Link;
+use logs::Logs;
+use poll::Poller;
+use program::Surroundings;
+use reports::Reports;
+use secrets::{Secrets, Veil};
+use services::Services;
+use states::Hands;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// What an agent is told.
 #[derive(Debug, Clone)]
@@ -34,6 +64,8 @@ pub struct AgentOptions {
     pub longest_pause: Duration,
     /// Converge once and end, rather than stay.
     pub once: bool,
+    /// Be the keeper, which starts this program again as the agent whenever that ends.
+    pub keep: bool,
 }
 
 /// The command line of `greenroom agent`.
@@ -97,6 +129,135 @@ impl From<AgentArgs> for AgentOptions {
             isolation: args.isolation,
             longest_pause: Duration::from_millis(args.longest_pause_ms),
             once: args.once,
+            keep: args.keep,
         }
+    }
+}
+
+// Services change in bursts; one report tells of a burst.
+const GATHER: Duration = Duration::from_millis(300);
+const LAST_WORDS: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Runs the agent until it is cancelled, or, with `once`, until it has converged once. Its services go on without it.
+///
+/// # Errors
+/// Where its folder cannot be used, and, with `once`, why the convergence failed.
+pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(), Fault> {
+    if options.keep {
+        return keep::keep(&options, cancel).await;
+    }
+    let Some(folder) = Folder::take(&options.folder, "lock")? else {
+        tracing::info!(folder = %options.folder.display(), "another agent holds the folder");
+        return Ok(());
+    };
+    options.limits.apply()?;
+    let identity = folder.identity()?;
+    let link = Link::new(&options.server_url, options.node.as_str(), &identity.key, options.longest_pause)?;
+    let veil = Veil::default();
+    let logs = Logs::open(&folder, &identity.writer, veil.clone())?;
+    let secrets = Secrets::new(link.clone(), veil.clone());
+    let surroundings = Surroundings::new(&options.node, folder.path());
+    services::sweep_tasks(&surroundings).await;
+    let services = Services::new(folder.clone(), logs.clone(), secrets.clone(), surroundings.clone())?;
+    let hands = Hands {
+        confines: Confines::new(options.confined_to.as_deref(), folder.path()),
+        folder: folder.clone(),
+        logs: logs.clone(),
+        secrets,
+        veil,
+        surroundings,
+        services,
+    };
+    let reports = Reports::new(folder.clone());
+    let before = Assigned::load(&folder);
+    let (assign, assigned) = watch::channel(before.clone());
+    let (register, mut registered) = watch::channel(false);
+    let poller = Poller::new(&options, identity, link.clone(), folder.clone());
+    let etag = before.as_ref().map(|b| b.etag.clone());
+    let outbound = async {
+        // Nobody would take anything from a node that is not registered.
+        if registered.wait_for(|yes| *yes).await.is_ok() {
+            tokio::join!(logs.ship(&link), reports.ship(&link));
+        }
+    };
+    let work = async {
+        let result = work(&options, &hands, &reports, before, assigned).await;
+        tokio::join!(logs.drained(LAST_WORDS), reports.drained(LAST_WORDS));
+        result
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = cancel.cancelled() => Ok(()),
+        () = gone(&folder) => Ok(()),
+        () = poller.run(etag, &assign, &register) => Ok(()),
+        () = outbound => Ok(()),
+        () = logs.gather() => Ok(()),
+    };
+    logs.take_up(false);
+    result
+}
+
+// Converges whenever there is something to converge to, and tells how the services are in between.
+async fn work(
+    options: &AgentOptions,
+    hands: &Hands,
+    reports: &Reports,
+    before: Option<Assigned>,
+    mut assigned: watch::Receiver<Option<Assigned>>,
+) -> Result<(), Fault> {
+    let mut journal = Journal::load(&hands.folder);
+    if let Some(before) = before {
+        let finished = journal.as_ref().filter(|j| j.etag == before.etag).and_then(|j| j.outcome);
+        let was_well = finished == Some(ReportOutcome::Applied);
+        hands.services.take_over(&before.services(), was_well).await;
+        match (&journal, finished) {
+            (Some(journal), Some(_)) => reports.add(report(journal, hands).await),
+            // Cut short: gone on with below.
+            _ => assigned.mark_changed(),
+        }
+    }
+    let changed = hands.services.changed();
+    loop {
+        tokio::select! {
+            more = assigned.changed() => {
+                if more.is_err() {
+                    return Ok(());
+                }
+                let Some(wanted) = assigned.borrow_and_update().clone() else { continue };
+                let newer = assigned.clone();
+                if converge(hands, reports, &wanted, || newer.has_changed().unwrap_or(false)).await {
+                    journal = Journal::load(&hands.folder);
+                    if options.once {
+                        return journal.and_then(|j| j.fault).map_or(Ok(()), Err);
+                    }
+                }
+            }
+            () = changed.notified() => {
+                tokio::time::sleep(GATHER).await;
+                if let Some(journal) = journal.as_ref().filter(|j| j.outcome.is_some()) {
+                    reports.add(health(journal, hands).await);
+                }
+            }
+        }
+    }
+}
+
+// How the services are now: a service that was given up makes what was applied a failure.
+async fn health(journal: &Journal, hands: &Hands) -> Report {
+    let mut now = report(journal, hands).await;
+    if now.fault.is_none()
+        && let Some(fault) = hands.services.fault().await
+    {
+        now.outcome = ReportOutcome::Failed;
+        now.fault = Some(hands.veil.cover_fault(fault));
+    }
+    now
+}
+
+// A sandbox that was removed takes its agent's folder along; there is nothing left to do then.
+async fn gone(folder: &Folder) {
+    while folder.is_there() {
+        tokio::time::sleep(LOOK).await;
     }
 }

@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("http", &["control", "wire"]),
     ("client", &["wire"]),
-    ("agent", &["client", "wire", "recipes", "machine"]),
+    ("agent", &["client", "wire", "recipes", "machine", "tls"]),
     ("cli", &["wire", "client", "agent", "recipes", "config", "telemetry", "tls"]),
 ];
 

@@ -1,0 +1,335 @@
+//! One convergence: the states of a configuration in written order, each noted in the journal, told in the log and reported.
+//!
+//! The first state that fails ends it; the ones after it are not tried. A newer configuration ends it after the state under
+//! way. Whatever ends it, what earlier states changed and nobody has acted on yet stays owed to the next one.
+
+use super::folder::Folder;
+use super::journal::Journal;
+use super::reports::Reports;
+use super::services::Wanted;
+use super::states::{Done, Hands};
+use crate::clock::{Clock, Ids, SystemClock, SystemIds};
+use crate::model::configuration::{NodeConfiguration, State, StateBody};
+use crate::model::fault::Fault;
+use crate::model::time::show_length;
+use crate::wire::agent::{Report, ReportOutcome, StateReport};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
+
+/// A configuration as the server gave it.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Assigned {
+    /// What the server calls this wish; another one for the same configuration means: apply it again.
+    pub(super) etag: String,
+    /// The configuration's hash.
+    pub(super) hash: String,
+    /// The configuration; none where it was not understood.
+    pub(super) configuration: Option<NodeConfiguration>,
+    /// Why it was not understood.
+    #[serde(default)]
+    pub(super) why: String,
+}
+
+impl Assigned {
+    const NAME: &'static str = "assigned";
+
+    /// Reads the server's answer.
+    pub(super) fn new(etag: &str, body: &[u8]) -> Self {
+        let parsed = serde_json::from_slice::<NodeConfiguration>(body);
+        let told = etag.trim().trim_start_matches("W/").trim_matches('"');
+        // Whatever else the server puts into an ETag comes after the hash.
+        let told = told.get(..71).filter(|hash| hash.starts_with("sha256:")).map(str::to_owned);
+        let hash = told.or_else(|| parsed.as_ref().ok()?.hash().ok()).unwrap_or_default();
+        let (configuration, why) = match parsed {
+            Ok(found) if found.format != NodeConfiguration::FORMAT => {
+                let why = format!("its format is {}, and this agent knows {}", found.format, NodeConfiguration::FORMAT);
+                (None, why)
+            }
+            Ok(found) => (Some(found), String::new()),
+            Err(error) => (None, error.to_string()),
+        };
+        Self {
+            etag: etag.to_owned(),
+            hash,
+            configuration,
+            why,
+        }
+    }
+
+    /// The last one of this folder.
+    pub(super) fn load(folder: &Folder) -> Option<Self> {
+        folder.load(Self::NAME)
+    }
+
+    /// Keeps it for the next agent.
+    ///
+    /// # Errors
+    /// `disk-full` or `state-failed`.
+    pub(super) fn save(&self, folder: &Folder) -> Result<(), Fault> {
+        folder.save(Self::NAME, self)
+    }
+
+    /// The services it wants.
+    pub(super) fn services(&self) -> Vec<Wanted> {
+        let states = self.configuration.iter().flat_map(|c| &c.states);
+        states.filter_map(|state| Wanted::of(&state.body)).collect()
+    }
+}
+
+/// Applies a configuration; `false` where a newer one came meanwhile.
+pub(super) async fn converge(hands: &Hands, reports: &Reports, assigned: &Assigned, newer: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    let mut run = Run {
+        hands,
+        reports,
+        stream: format!("converge/{}", assigned.hash),
+        journal: Journal::begin(Journal::load(&hands.folder), &assigned.etag, &assigned.hash, SystemClock.now().0),
+        began,
+        told: None,
+        changed_at: BTreeMap::new(),
+        running: None,
+    };
+    let outcome = run.apply(assigned, newer).await;
+    if matches!(outcome, Ok(false)) {
+        run.say("A newer configuration came; going over to it");
+        return false;
+    }
+    let fault = outcome.err().map(|fault| hands.veil.cover_fault(fault));
+    run.journal.took_ms = run.took();
+    run.journal.current = None;
+    run.journal.outcome = Some(if fault.is_some() { ReportOutcome::Failed } else { ReportOutcome::Applied });
+    match &fault {
+        None => {
+            run.journal.changed.clear();
+            run.say(&format!("Everything is as it should be, after {}", show_length(run.journal.took_ms)));
+        }
+        Some(fault) => {
+            run.say(&format!("Failed after {}: {fault}", show_length(run.journal.took_ms)));
+            for line in &fault.log_tail {
+                run.say(&format!("  | {line}"));
+            }
+        }
+    }
+    run.journal.fault = fault;
+    // Unsaved, it is applied again by the next agent, which finds most of it done.
+    if let Err(fault) = run.journal.save(&hands.folder) {
+        tracing::warn!(%fault, "the end of a convergence could not be written down");
+    }
+    reports.add(report(&run.journal, hands).await);
+    true
+}
+
+/// The report of a convergence that has come to an end, with the services as they are now.
+pub(super) async fn report(journal: &Journal, hands: &Hands) -> Report {
+    Report {
+        id: format!("{:032x}", SystemIds.next()),
+        configuration: journal.hash.clone(),
+        outcome: journal.outcome.unwrap_or(ReportOutcome::Converging),
+        states: journal.states.clone(),
+        unchanged: journal.unchanged,
+        services: hands.services.report().await,
+        fault: journal.fault.clone(),
+        took_ms: journal.took_ms,
+    }
+}
+
+struct Run<'a> {
+    hands: &'a Hands,
+    reports: &'a Reports,
+    stream: String,
+    journal: Journal,
+    began: Instant,
+    told: Option<Instant>,
+    changed_at: BTreeMap<String, Instant>,
+    running: Option<StateReport>,
+}
+
+impl Run<'_> {
+    async fn apply(&mut self, assigned: &Assigned, newer: impl Fn() -> bool) -> Result<bool, Fault> {
+        let Some(configuration) = &assigned.configuration else {
+            return Err(Fault::new("configuration-refused", "The agent does not understand the configuration").why(&assigned.why));
+        };
+        self.check(&configuration.states)?;
+        self.journal.save(&self.hands.folder)?;
+        match self.journal.current.take() {
+            Some(id) => self.say(&format!("The agent was restarted during {id}; going on there")),
+            None => self.say(&format!("Applying {} states", configuration.states.len())),
+        }
+        self.progress(true).await;
+        let names: Vec<String> = assigned.services().into_iter().map(|w| w.name).collect();
+        for name in self.hands.services.keep_only(&names).await {
+            self.say(&format!("Stopped {name}, which is no longer wanted"));
+        }
+        for state in &configuration.states {
+            if newer() {
+                return Ok(false);
+            }
+            self.state(state).await?;
+        }
+        self.restart_services(&configuration.states).await?;
+        let unprobed: Vec<String> = assigned.services().into_iter().filter(|w| w.ready.is_none()).map(|w| w.name).collect();
+        self.hands.services.wait_settled(&unprobed).await?;
+        Ok(true)
+    }
+
+    // What can be refused is refused before anything is done.
+    fn check(&self, states: &[State]) -> Result<(), Fault> {
+        let mut ids = BTreeSet::new();
+        let refuse = |state: &State, why: &str| {
+            let what = format!("The agent refuses the state {} ({})", state.id, state.origin);
+            Err(Fault::new("configuration-refused", what).why(why))
+        };
+        let named = |name: &str| {
+            let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.bytes().all(good)
+        };
+        for state in states {
+            if !ids.insert(&state.id) {
+                return refuse(state, "another state has the same id");
+            }
+            let path = match &state.body {
+                StateBody::File { path, .. } | StateBody::Directory { path, .. } | StateBody::Git { path, .. } => Some(path),
+                StateBody::Execute { cwd, .. } => Some(cwd),
+                StateBody::Service { name, cwd, .. } => {
+                    if !named(name) {
+                        return refuse(state, "a service's name may hold letters, digits, `-`, `_` and `.` only");
+                    }
+                    Some(cwd)
+                }
+                StateBody::Database {
+                    engine: crate::model::configuration::DatabaseEngine::Sqlite { path },
+                    ..
+                } => Some(path),
+                StateBody::Package { .. } | StateBody::Database { .. } => None,
+            };
+            if let Some(path) = path {
+                self.hands.confines.check(path).map_err(|fault| {
+                    let why = format!("in {} ({}): {}", state.id, state.origin, fault.why);
+                    fault.why(why)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn state(&mut self, state: &State) -> Result<(), Fault> {
+        // Done before the agent was killed. A program is not run twice for that; the others only look again.
+        let again = self.journal.done.contains(&state.id);
+        if again && matches!(state.body, StateBody::Execute { .. }) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        self.journal.current = Some(state.id.clone());
+        self.journal.save(&self.hands.folder)?;
+        self.running = Some(outcome(&state.id, "running", "", 0));
+        let takes_time = matches!(
+            state.body,
+            StateBody::Git { .. } | StateBody::Execute { .. } | StateBody::Service { .. } | StateBody::Database { .. }
+        );
+        if takes_time {
+            self.say(&format!("{} …", state.title));
+            self.progress(false).await;
+        }
+        let changed = &self.journal.changed;
+        let applied = self.hands.apply(state, |id| changed.contains(id), &self.stream).await;
+        self.running = None;
+        let took_ms = millis(began);
+        let took = show_length(took_ms);
+        match applied {
+            Ok(Done::Unchanged) => {
+                if !again {
+                    self.journal.unchanged += 1;
+                }
+                self.say(&format!("{}: as it should be ({took})", state.title));
+            }
+            Ok(Done::Skipped(why)) => {
+                self.note(outcome(&state.id, "skipped", &why, took_ms));
+                self.say(&format!("{}: not needed, {why}", state.title));
+            }
+            Ok(Done::Changed(note)) => {
+                self.say(&format!("{}: {note} ({took})", state.title));
+                let note = self.hands.veil.cover(&note).into_owned();
+                self.note(outcome(&state.id, "changed", &note, took_ms));
+                self.journal.changed.insert(state.id.clone());
+                self.changed_at.insert(state.id.clone(), Instant::now());
+            }
+            Err(fault) => {
+                let note = self.hands.veil.cover(&fault.to_string()).into_owned();
+                self.note(outcome(&state.id, "failed", &note, took_ms));
+                self.say(&format!("{}: failed ({took})", state.title));
+                return Err(fault);
+            }
+        }
+        self.journal.current = None;
+        self.journal.done.insert(state.id.clone());
+        self.progress(false).await;
+        Ok(())
+    }
+
+    async fn restart_services(&mut self, states: &[State]) -> Result<(), Fault> {
+        let mut owed: BTreeMap<&str, Instant> = BTreeMap::new();
+        for state in states.iter().filter(|s| self.journal.changed.contains(&s.id)) {
+            // A change of an earlier, unfinished convergence is older than every process of this one.
+            let at = self.changed_at.get(&state.id).copied().unwrap_or(self.began);
+            for id in &state.restarts {
+                let latest = owed.entry(id).or_insert(at);
+                *latest = at.max(*latest);
+            }
+        }
+        for (id, at) in owed {
+            let service = states.iter().find(|s| s.id == id).and_then(|s| Wanted::of(&s.body));
+            if let Some(service) = service
+                && self.hands.services.restart(&service.name, at).await
+            {
+                self.say(&format!("Restarted {}, because something it reads has changed", service.name));
+                if let Some(ready) = &service.ready {
+                    let patience = Duration::from_secs(ready.timeout_s);
+                    self.hands.services.wait_ready(&service.name, patience).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, state: StateReport) {
+        self.journal.states.retain(|s| s.id != state.id);
+        self.journal.states.push(state);
+    }
+
+    async fn progress(&mut self, now: bool) {
+        if !now && self.told.is_some_and(|told| told.elapsed() < PROGRESS_EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        self.journal.took_ms = self.took();
+        let mut progress = report(&self.journal, self.hands).await;
+        progress.outcome = ReportOutcome::Converging;
+        progress.states.extend(self.running.clone());
+        self.reports.add(progress);
+    }
+
+    // Across restarts of the agent, by the node's clock.
+    fn took(&self) -> i64 {
+        SystemClock.now().0.saturating_sub(self.journal.began_ms).max(0)
+    }
+
+    fn say(&self, text: &str) {
+        self.hands.logs.line(&self.stream, text);
+    }
+}
+
+fn outcome(id: &str, outcome: &str, note: &str, took_ms: i64) -> StateReport {
+    StateReport {
+        id: id.to_owned(),
+        outcome: outcome.to_owned(),
+        note: note.chars().take(500).collect(),
+        took_ms,
+    }
+}
+
+fn millis(since: Instant) -> i64 {
+    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,182 @@
+//! Making a state true: one file a type. Each looks first and changes only what differs; each says what it did.
+
+mod database;
+mod directory;
+mod execute;
+mod file;
+mod git;
+mod package;
+
+use super::confine::Confines;
+use super::folder::Folder;
+use super::logs::Logs;
+use super::program::{self, Ended, Surroundings};
+use super::secrets::{Secrets, Veil};
+use super::services::{Services, Wanted};
+use crate::machine::processes;
+use crate::model::configuration::{Guards, State, StateBody};
+use crate::model::fault::Fault;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+const GUARD: Duration = Duration::from_secs(60);
+
+/// What states are made true with.
+#[derive(Debug)]
+pub(super) struct Hands {
+    /// The agent's folder.
+    pub(super) folder: Folder,
+    /// Where lines for people go.
+    pub(super) logs: Logs,
+    /// Secrets.
+    pub(super) secrets: Secrets,
+    /// Covers up secret values.
+    pub(super) veil: Veil,
+    /// The plain environment.
+    pub(super) surroundings: Surroundings,
+    /// Where states may write.
+    pub(super) confines: Confines,
+    /// The services.
+    pub(super) services: Services,
+}
+
+/// What became of a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It was true already.
+    Unchanged,
+    /// It was made true; how, for people.
+    Changed(String),
+    /// A guard says that it need not be; which.
+    Skipped(String),
+}
+
+impl Hands {
+    /// Makes the state true, unless a guard says that it need not be. `stream` is the log to write to.
+    ///
+    /// # Errors
+    /// Why it cannot be made true.
+    pub(super) async fn apply(&self, state: &State, changed: impl Fn(&str) -> bool, stream: &str) -> Result<Done, Fault> {
+        if let Some(why) = self.kept_from(state, changed, stream).await? {
+            return Ok(Done::Skipped(why));
+        }
+        match &state.body {
+            StateBody::Package {
+                name,
+                program,
+                min_version,
+                version_args,
+            } => self.package(name, program, min_version.as_deref(), version_args).await,
+            StateBody::File {
+                path,
+                content,
+                mode,
+                secret,
+            } => self.file(path, content, mode, *secret, stream),
+            StateBody::Directory { path, mode } => self.directory(path, mode),
+            StateBody::Git {
+                path,
+                repository,
+                commit,
+            } => self.git(path, repository, commit, stream).await,
+            StateBody::Execute { .. } => self.execute(state, stream).await,
+            StateBody::Service { .. } => self.service(&state.body).await,
+            StateBody::Database { .. } => self.database(&state.body).await,
+        }
+    }
+
+    async fn service(&self, body: &StateBody) -> Result<Done, Fault> {
+        let Some(wanted) = Wanted::of(body) else {
+            return Ok(Done::Unchanged);
+        };
+        let done = self.services.put(&wanted).await?;
+        if let Some(ready) = &wanted.ready {
+            self.services.wait_ready(&wanted.name, Duration::from_secs(ready.timeout_s)).await?;
+        }
+        Ok(done.map_or(Done::Unchanged, Done::Changed))
+    }
+
+    // The guard that says that the state need not be made true, for people.
+    async fn kept_from(&self, state: &State, changed: impl Fn(&str) -> bool, stream: &str) -> Result<Option<String>, Fault> {
+        let Guards {
+            only_if,
+            not_if,
+            creates,
+            changed: after,
+        } = &state.guards;
+        if let Some(id) = after
+            && !changed(id)
+        {
+            return Ok(Some(format!("{id} did not change")));
+        }
+        if let Some(path) = creates
+            && Path::new(path).exists()
+        {
+            return Ok(Some(format!("{path} is there")));
+        }
+        if let Some(command) = only_if
+            && !self.guard(state, command, stream).await?
+        {
+            return Ok(Some(format!("{} does not end with 0", command.join(" "))));
+        }
+        if let Some(command) = not_if
+            && self.guard(state, command, stream).await?
+        {
+            return Ok(Some(format!("{} ends with 0", command.join(" "))));
+        }
+        Ok(None)
+    }
+
+    async fn guard(&self, state: &State, command: &[String], stream: &str) -> Result<bool, Fault> {
+        // Where the state itself would run; anywhere that exists for the others.
+        let (cwd, env) = match &state.body {
+            StateBody::Execute { cwd, env, path, .. } | StateBody::Service { cwd, env, path, .. } if Path::new(cwd).is_dir() => {
+                let mut env = self.secrets.resolve(env).await?;
+                self.surroundings.add_path(&mut env, path);
+                (Path::new(cwd), env)
+            }
+            _ => (Path::new("/"), BTreeMap::new()),
+        };
+        let ended = self.run(&state.id, command, cwd, &env, GUARD, stream, "").await?;
+        if ended.status.is_none() {
+            self.logs.line(stream, "  a guard took longer than a minute, which counts as no");
+        }
+        Ok(ended.is_good())
+    }
+
+    // Runs a program with its lines in the log, each behind `indent`; an empty indent keeps them out.
+    #[expect(clippy::too_many_arguments, reason = "a program is exactly these things")]
+    async fn run(
+        &self,
+        mark: &str,
+        command: &[String],
+        cwd: &Path,
+        env: &BTreeMap<String, String>,
+        limit: Duration,
+        stream: &str,
+        indent: &str,
+    ) -> Result<Ended, Fault> {
+        let ready = self.surroundings.command(command, cwd, env, (processes::TASK, mark))?;
+        let ended = program::run(ready, limit, &self.veil, |line| {
+            if !indent.is_empty() {
+                self.logs.line(stream, &format!("{indent}{line}"));
+            }
+        });
+        ended.await.map_err(|error| {
+            let shown = command.first().map(String::as_str).unwrap_or_default();
+            super::folder::io_fault(&format!("The program {shown} cannot be started in {}", cwd.display()), &error)
+        })
+    }
+}
+
+// Permission bits as recipes write them.
+fn mode_bits(mode: &str) -> Result<u32, Fault> {
+    u32::from_str_radix(mode.trim_start_matches("0o"), 8)
+        .ok()
+        .filter(|bits| *bits <= 0o7777)
+        .ok_or_else(|| {
+            Fault::new("configuration-refused", "The permission bits of a state are not octal digits")
+                .why(mode.chars().take(20).collect::<String>())
+        })
+}
