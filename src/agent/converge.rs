@@ -45,7 +45,11 @@ impl Assigned {
         let hash = told.or_else(|| parsed.as_ref().ok()?.hash().ok()).unwrap_or_default();
         let (configuration, why) = match parsed {
             Ok(found) if found.format != NodeConfiguration::FORMAT => {
-                let why = format!("its format is {}, and this agent knows {}", found.format, NodeConfiguration::FORMAT);
+                let why = format!(
+                    "its format is {}, and this agent knows {}",
+                    found.format,
+                    NodeConfiguration::FORMAT
+                );
                 (None, why)
             }
             Ok(found) => (Some(found), String::new()),
@@ -86,7 +90,12 @@ pub(super) async fn converge(hands: &Hands, reports: &Reports, assigned: &Assign
         hands,
         reports,
         stream: format!("converge/{}", assigned.hash),
-        journal: Journal::begin(Journal::load(&hands.folder), &assigned.etag, &assigned.hash, SystemClock.now().0),
+        journal: Journal::begin(
+            Journal::load(&hands.folder),
+            &assigned.etag,
+            &assigned.hash,
+            SystemClock.now().0,
+        ),
         began,
         told: None,
         changed_at: BTreeMap::new(),
@@ -100,11 +109,18 @@ pub(super) async fn converge(hands: &Hands, reports: &Reports, assigned: &Assign
     let fault = outcome.err().map(|fault| hands.veil.cover_fault(fault));
     run.journal.took_ms = run.took();
     run.journal.current = None;
-    run.journal.outcome = Some(if fault.is_some() { ReportOutcome::Failed } else { ReportOutcome::Applied });
+    run.journal.outcome = Some(if fault.is_some() {
+        ReportOutcome::Failed
+    } else {
+        ReportOutcome::Applied
+    });
     match &fault {
         None => {
             run.journal.changed.clear();
-            run.say(&format!("Everything is as it should be, after {}", show_length(run.journal.took_ms)));
+            run.say(&format!(
+                "Everything is as it should be, after {}",
+                show_length(run.journal.took_ms)
+            ));
         }
         Some(fault) => {
             run.say(&format!("Failed after {}: {fault}", show_length(run.journal.took_ms)));
@@ -150,7 +166,9 @@ struct Run<'a> {
 impl Run<'_> {
     async fn apply(&mut self, assigned: &Assigned, newer: impl Fn() -> bool) -> Result<bool, Fault> {
         let Some(configuration) = &assigned.configuration else {
-            return Err(Fault::new("configuration-refused", "The agent does not understand the configuration").why(&assigned.why));
+            return Err(
+                Fault::new("configuration-refused", "The agent does not understand the configuration").why(&assigned.why),
+            );
         };
         self.check(&configuration.states)?;
         self.journal.save(&self.hands.folder)?;
@@ -170,7 +188,12 @@ impl Run<'_> {
             self.state(state).await?;
         }
         self.restart_services(&configuration.states).await?;
-        let unprobed: Vec<String> = assigned.services().into_iter().filter(|w| w.ready.is_none()).map(|w| w.name).collect();
+        let unprobed: Vec<String> = assigned
+            .services()
+            .into_iter()
+            .filter(|w| w.ready.is_none())
+            .map(|w| w.name)
+            .collect();
         self.hands.services.wait_settled(&unprobed).await?;
         Ok(true)
     }

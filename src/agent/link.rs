@@ -112,12 +112,16 @@ impl Link {
 
     /// Sends a report.
     pub(super) async fn report(&self, report: &Report) -> Result<(), LinkError> {
-        answered(self.call(Method::POST, "reports").timeout(CALL).json(report)).await.map(|_| ())
+        answered(self.call(Method::POST, "reports").timeout(CALL).json(report))
+            .await
+            .map(|_| ())
     }
 
     /// Sends pieces of logs; once this returns, the server has them for good.
     pub(super) async fn logs(&self, batch: &LogBatch) -> Result<(), LinkError> {
-        answered(self.call(Method::POST, "logs").timeout(CALL).json(batch)).await.map(|_| ())
+        answered(self.call(Method::POST, "logs").timeout(CALL).json(batch))
+            .await
+            .map(|_| ())
     }
 
     /// Waits a random part of a time that doubles with each attempt, so that a thousand agents do not come back at once.

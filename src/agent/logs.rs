@@ -267,12 +267,7 @@ impl Logs {
         } else if read >= output.given_back + 2 * GIVE_BACK {
             // The last lines stay readable for those who ask why the service ended.
             let until = read - GIVE_BACK;
-            let freed = rustix::fs::fallocate(
-                &file,
-                FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-                0,
-                until,
-            );
+            let freed = rustix::fs::fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, until);
             if freed.is_ok() {
                 output.given_back = until;
             }
@@ -321,7 +316,9 @@ impl Logs {
     async fn send(&self, link: &Link, chunks: Vec<AgentLogChunk>) -> Result<(), LinkError> {
         let unflushed = self.state().spool.unflushed();
         let flushed = match unflushed {
-            Ok(Some(file)) => tokio::task::spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other),
+            Ok(Some(file)) => tokio::task::spawn_blocking(move || file.sync_data())
+                .await
+                .map_err(io::Error::other),
             Ok(None) => Ok(Ok(())),
             Err(error) => Err(error),
         };

@@ -153,7 +153,12 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(),
     };
     options.limits.apply()?;
     let identity = folder.identity()?;
-    let link = Link::new(&options.server_url, options.node.as_str(), &identity.key, options.longest_pause)?;
+    let link = Link::new(
+        &options.server_url,
+        options.node.as_str(),
+        &identity.key,
+        options.longest_pause,
+    )?;
     let veil = Veil::default();
     let logs = Logs::open(&folder, &identity.writer, veil.clone())?;
     let secrets = Secrets::new(link.clone(), veil.clone());

@@ -266,7 +266,12 @@ struct Lines(Vec<u8>);
 impl Lines {
     fn push(&mut self, bytes: &[u8], line: &mut impl FnMut(&str)) {
         self.0.extend_from_slice(bytes);
-        while let Some(end) = self.0.iter().position(|b| *b == b'\n').or((self.0.len() > LINE).then_some(LINE)) {
+        while let Some(end) = self
+            .0
+            .iter()
+            .position(|b| *b == b'\n')
+            .or((self.0.len() > LINE).then_some(LINE))
+        {
             let rest = self.0.split_off(end);
             let taken = std::mem::replace(&mut self.0, rest);
             line(String::from_utf8_lossy(&taken).trim_end_matches('\r'));
@@ -297,7 +302,9 @@ mod tests {
             .command(&words, folder.path(), &BTreeMap::new(), (processes::TASK, "test"))
             .unwrap();
         let mut lines = Vec::new();
-        let ended = run(command, limit, &Veil::default(), |line| lines.push(line.to_owned())).await.unwrap();
+        let ended = run(command, limit, &Veil::default(), |line| lines.push(line.to_owned()))
+            .await
+            .unwrap();
         let mark = folder.path().to_str().unwrap();
         let left = processes::family(&processes::all(), |p| p.variable(processes::FOLDER) == Some(mark));
         let left: Vec<_> = left.iter().filter(|p| p.parent == 1 || p.group == p.pid).collect();
@@ -309,24 +316,39 @@ mod tests {
 
     #[tokio::test]
     async fn both_outputs_come_in_order_and_nothing_is_inherited() {
-        let (ended, lines) = shell("echo one; echo two >&2; printf three; env | grep -c CARGO; exit 3", Duration::from_secs(10)).await;
+        let (ended, lines) = shell(
+            "echo one; echo two >&2; printf three; env | grep -c CARGO; exit 3",
+            Duration::from_secs(10),
+        )
+        .await;
         assert_eq!(lines, ["one", "two", "three0"]);
         assert_eq!(ended.status.unwrap().code(), Some(3));
         let fault = ended.fault("build-failed", "It failed".to_owned(), Duration::ZERO);
-        assert_eq!((fault.code.as_str(), fault.why.as_str()), ("build-failed", "it ended with status 3"));
+        assert_eq!(
+            (fault.code.as_str(), fault.why.as_str()),
+            ("build-failed", "it ended with status 3")
+        );
     }
 
     #[tokio::test]
     async fn a_program_over_its_time_is_stopped_with_all_its_children() {
         let began = Instant::now();
-        let (ended, _) = shell("trap '' TERM; sleep 60 & sleep 60 & echo started; wait", Duration::from_millis(300)).await;
+        let (ended, _) = shell(
+            "trap '' TERM; sleep 60 & sleep 60 & echo started; wait",
+            Duration::from_millis(300),
+        )
+        .await;
         assert!(ended.status.is_none() && began.elapsed() < Duration::from_secs(10));
         assert_eq!(ended.tail, ["started"]);
     }
 
     #[tokio::test]
     async fn a_full_disk_is_told_by_the_programs_own_words() {
-        let (ended, _) = shell("echo 'cp: error writing: No space left on device'; exit 1", Duration::from_secs(10)).await;
+        let (ended, _) = shell(
+            "echo 'cp: error writing: No space left on device'; exit 1",
+            Duration::from_secs(10),
+        )
+        .await;
         assert_eq!(ended.fault("build-failed", String::new(), Duration::ZERO).code, "disk-full");
     }
 

@@ -25,7 +25,12 @@ impl Veil {
     pub(super) fn cover<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = Cow::Borrowed(text);
-        for value in values.iter().filter(|value| text.contains(value.as_str())).cloned().collect::<Vec<_>>() {
+        for value in values
+            .iter()
+            .filter(|value| text.contains(value.as_str()))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             text = Cow::Owned(text.replace(&value, "[secret]"));
         }
         text
@@ -33,7 +38,10 @@ impl Veil {
 
     /// The fault with each secret value replaced.
     pub(super) fn cover_fault(&self, mut fault: Fault) -> Fault {
-        for text in [&mut fault.what, &mut fault.why, &mut fault.next].into_iter().chain(&mut fault.log_tail) {
+        for text in [&mut fault.what, &mut fault.why, &mut fault.next]
+            .into_iter()
+            .chain(&mut fault.log_tail)
+        {
             if let Cow::Owned(covered) = self.cover(text) {
                 *text = covered;
             }

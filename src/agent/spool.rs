@@ -168,7 +168,10 @@ impl Spool {
         let mut place = self.sent;
         for number in segments(&self.folder)?.into_iter().filter(|n| *n >= self.sent.segment) {
             if number > place.segment {
-                place = Place { segment: number, offset: 0 };
+                place = Place {
+                    segment: number,
+                    offset: 0,
+                };
             }
             let mut reader = BufReader::new(File::open(segment_path(&self.folder, number))?);
             reader.seek(SeekFrom::Start(place.offset))?;
@@ -251,7 +254,12 @@ fn begin(folder: &Path, number: u64, summary: &Summary) -> io::Result<(File, u64
     let mut line = serde_json::to_vec(summary)?;
     line.push(b'\n');
     let path = segment_path(folder, number);
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)?;
     if let Err(error) = file.write_all(&line) {
         std::fs::remove_file(&path)?;
         return Err(error);

@@ -111,7 +111,13 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     let address = listener.local_addr().context("the address listened on is unknown")?;
     let local_url = format!("http://{address}");
     if settings.server.public_url.is_empty() {
-        settings.server.public_url.clone_from(&local_url);
+        // Browsers share cookies between ports of one host, and sandboxes are on 127.0.0.1: people get another name for the
+        // same place, so that no app in a sandbox is ever sent the portal's session.
+        settings.server.public_url = if address.ip().is_loopback() && address.is_ipv4() {
+            format!("http://localhost:{}", address.port())
+        } else {
+            local_url.clone()
+        };
     }
     let public_url = settings.server.public_url.trim_end_matches('/').to_owned();
     settings.server.public_url.clone_from(&public_url);

@@ -15,6 +15,7 @@ pub mod apps;
 mod database;
 pub mod inventory;
 pub mod logs;
+mod migrations;
 pub mod nodes;
 pub mod runs;
 pub mod stacks;
@@ -114,7 +115,7 @@ impl Store {
     /// Where it cannot be reached, migrated or read, or another process holds the SQLite file.
     pub async fn open(url: &str, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Self> {
         let (pool, backend) = database::connect(url).await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
+        migrations::migrator().run(&pool).await?;
         let (changes, _) = broadcast::channel(4096);
         let inner = Inner {
             url: url.to_owned(),

@@ -268,7 +268,9 @@ impl Services {
                 Ok(Err(_)) => return Ok(()),
                 Err(_) if now.state == "backoff" => return Err(self.exited(name, &now)),
                 Err(_) => {
-                    let why = now.probed.unwrap_or_else(|| "its readiness probe was never answered".to_owned());
+                    let why = now
+                        .probed
+                        .unwrap_or_else(|| "its readiness probe was never answered".to_owned());
                     let what = format!("The service {name} is not ready after {} s", patience.as_secs());
                     let fault = Fault::new("service-unhealthy", what).why(why);
                     return Err(fault.log_tail(self.shared.logs.last_lines(name)));

@@ -107,7 +107,10 @@ impl Running {
 
 /// Ends everything that is left of a service, such as workers whose leader has died.
 pub(super) async fn sweep(surroundings: &Surroundings, name: &str) {
-    sweep_where(surroundings.mark(), |process| process.variable(processes::SERVICE) == Some(name)).await;
+    sweep_where(surroundings.mark(), |process| {
+        process.variable(processes::SERVICE) == Some(name)
+    })
+    .await;
 }
 
 /// Ends the programs of states that an earlier agent left behind.

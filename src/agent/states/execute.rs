@@ -27,7 +27,11 @@ impl Hands {
         if ended.is_good() {
             return Ok(Done::Changed(format!("ran {}", command.join(" "))));
         }
-        let code = if failure == "build-failed" { "build-failed" } else { "state-failed" };
+        let code = if failure == "build-failed" {
+            "build-failed"
+        } else {
+            "state-failed"
+        };
         let what = match &state.app {
             Some(app) => format!("`{}` of {app} failed", command.join(" ")),
             None => format!("`{}` failed", command.join(" ")),

@@ -42,13 +42,14 @@ struct Git<'a> {
 
 impl Hands {
     pub(super) async fn git(&self, path: &str, repository: &str, commit: &str, stream: &str) -> Result<Done, Fault> {
-        let refuse = |why: &str| {
-            Err(Fault::new("configuration-refused", "The agent does not check this out").why(why))
-        };
+        let refuse = |why: &str| Err(Fault::new("configuration-refused", "The agent does not check this out").why(why));
         if !(commit.len() == 40 || commit.len() == 64) || !commit.bytes().all(|b| b.is_ascii_hexdigit()) {
             return refuse("the commit is not 40 or 64 hexadecimal digits");
         }
-        if repository.is_empty() || repository.starts_with('-') || repository.contains("::") || repository.contains(char::is_control)
+        if repository.is_empty()
+            || repository.starts_with('-')
+            || repository.contains("::")
+            || repository.contains(char::is_control)
         {
             return refuse("the repository's address is not one that is fetched from");
         }
@@ -59,8 +60,11 @@ impl Hands {
             return git.bring(&real, repository, commit).await;
         }
         if fs::read_dir(&real).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Fault::new("state-failed", format!("The folder {path} holds something that is not a checkout"))
-                .next("Check out into a folder of its own"));
+            return Err(Fault::new(
+                "state-failed",
+                format!("The folder {path} holds something that is not a checkout"),
+            )
+            .next("Check out into a folder of its own"));
         }
         if let Some(parent) = real.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
@@ -120,7 +124,10 @@ impl<'a> Git<'a> {
                 return Ok(Done::Unchanged);
             }
             self.checkout(folder, commit).await?;
-            return Ok(Done::Changed(format!("put back what was changed by hand at {}", short(commit))));
+            return Ok(Done::Changed(format!(
+                "put back what was changed by hand at {}",
+                short(commit)
+            )));
         }
         let there = self.ask(folder, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).await?;
         if !there.is_good() {
@@ -136,12 +143,28 @@ impl<'a> Git<'a> {
             return Ok(());
         }
         // Not every server gives a commit by its name; then everything is fetched.
-        let whole = ["fetch", "--quiet", "--tags", "--force", "--", repository, "+refs/*:refs/fetched/*"];
+        let whole = [
+            "fetch",
+            "--quiet",
+            "--tags",
+            "--force",
+            "--",
+            repository,
+            "+refs/*:refs/fetched/*",
+        ];
         let fetched = self.ask(folder, &whole).await?;
         if !fetched.is_good() {
-            let fault = fetched.fault("repository-unreachable", format!("The repository {repository} cannot be fetched"), PATIENCE);
+            let fault = fetched.fault(
+                "repository-unreachable",
+                format!("The repository {repository} cannot be fetched"),
+                PATIENCE,
+            );
             let why = fetched.tail.iter().rev().find(|line| !line.trim().is_empty()).cloned();
-            return Err(if fault.code == "disk-full" { fault } else { fault.why(why.unwrap_or_default()) });
+            return Err(if fault.code == "disk-full" {
+                fault
+            } else {
+                fault.why(why.unwrap_or_default())
+            });
         }
         let there = self.ask(folder, &["cat-file", "-e", &format!("{commit}^{{commit}}")]).await?;
         if there.is_good() {
@@ -153,8 +176,12 @@ impl<'a> Git<'a> {
     }
 
     async fn checkout(&self, folder: &Path, commit: &str) -> Result<(), Fault> {
-        self.good(folder, &["checkout", "--quiet", "--force", "--detach", commit, "--"], "check out")
-            .await
+        self.good(
+            folder,
+            &["checkout", "--quiet", "--force", "--detach", commit, "--"],
+            "check out",
+        )
+        .await
     }
 
     async fn good(&self, folder: &Path, arguments: &[&str], verb: &str) -> Result<(), Fault> {
@@ -169,7 +196,9 @@ impl<'a> Git<'a> {
     async fn ask(&self, folder: &Path, arguments: &[&str]) -> Result<Ended, Fault> {
         let mut command = vec!["git".to_owned()];
         command.extend(arguments.iter().map(|a| (*a).to_owned()));
-        self.hands.run("git", &command, folder, &self.env, PATIENCE, self.stream, "").await
+        self.hands
+            .run("git", &command, folder, &self.env, PATIENCE, self.stream, "")
+            .await
     }
 }
 

@@ -92,7 +92,9 @@ impl Hands {
         };
         let done = self.services.put(&wanted).await?;
         if let Some(ready) = &wanted.ready {
-            self.services.wait_ready(&wanted.name, Duration::from_secs(ready.timeout_s)).await?;
+            self.services
+                .wait_ready(&wanted.name, Duration::from_secs(ready.timeout_s))
+                .await?;
         }
         Ok(done.map_or(Done::Unchanged, Done::Changed))
     }
@@ -140,7 +142,8 @@ impl Hands {
         };
         let ended = self.run(&state.id, command, cwd, &env, GUARD, stream, "").await?;
         if ended.status.is_none() {
-            self.logs.line(stream, "  a guard took longer than a minute, which counts as no");
+            self.logs
+                .line(stream, "  a guard took longer than a minute, which counts as no");
         }
         Ok(ended.is_good())
     }

@@ -25,7 +25,9 @@ impl Hands {
         } else {
             command.extend_from_slice(version_args);
         }
-        let said = self.run(name, &command, Path::new("/"), &BTreeMap::new(), PATIENCE, "", "").await?;
+        let said = self
+            .run(name, &command, Path::new("/"), &BTreeMap::new(), PATIENCE, "", "")
+            .await?;
         let what = || format!("The program {program} is not in a version that will do");
         match version(&said.text) {
             Some(version) if compare(version, least) != Ordering::Less => Ok(Done::Unchanged),

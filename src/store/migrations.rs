@@ -1,0 +1,38 @@
+//! The schema, version by version, inside the binary. Spelled out here rather than by sqlx's macro: the macro's crates would
+//! have every build compile both database drivers, SQLite itself among them, a second time.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use std::borrow::Cow;
+
+const ALL: &[(i64, &str, &str)] = &[
+    (1, "house", include_str!("../../migrations/0001_house.sql")),
+    (2, "engine", include_str!("../../migrations/0002_engine.sql")),
+];
+
+/// What brings a database up to date.
+pub(super) fn migrator() -> Migrator {
+    let one = |(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(
+            *version,
+            Cow::Borrowed(*name),
+            MigrationType::Simple,
+            sqlx::SqlStr::from_static(sql),
+            false,
+        )
+    };
+    Migrator::with_migrations(ALL.iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_in_the_list() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "sql"));
+        assert_eq!(files.count(), ALL.len());
+    }
+}
