@@ -1,0 +1,3 @@
+"""The shop's catalogue: a JSON API over SQLite."""
+
+VERSION = "1.0"

@@ -1,0 +1,3 @@
+"""Lantern & Quill: the bookshop's website."""
+
+VERSION = "1.0"
