@@ -1,5 +1,5 @@
 //! The `greenroom` program: server, CLI and agent.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    greenroom::cli::main()
 }

@@ -1,5 +1,177 @@
-//! The command line: one file a command group. `serve` is also where everything is wired.
+//! The command line: one file a group. A command reads its arguments, asks the server through [`crate::client`] and hands what it got
+//! to [`output`], which alone prints.
+//!
+//! Exit codes: 0 done, 1 it failed and the message says why, 2 the command line is not understood, 130 interrupted.
 
+mod agent;
+mod app;
 pub mod app_check;
+pub mod connect;
+pub mod demo;
+mod explain;
+mod follow;
+mod login;
+pub mod output;
 pub mod recipe;
+mod run;
 pub mod serve;
+mod stack;
+mod start;
+mod token;
+mod user;
+
+use crate::model::fault::Fault;
+use crate::wire::problem::Problem;
+use clap::{CommandFactory, Parser, Subcommand};
+use output::Output;
+use std::process::ExitCode;
+
+/// What a command gives: its exit code, or what to tell the person.
+pub type Result<T = ExitCode, E = Box<Problem>> = std::result::Result<T, E>;
+
+// Interrupted by Ctrl-C, as shells say it.
+const INTERRUPTED: u8 = 130;
+
+/// Staging servers by asking: pick apps, revisions and test data, and get a running server built like production
+#[derive(Debug, Parser)]
+#[command(
+    name = "greenroom",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Start with `greenroom demo`: it shows everything on a small bookshop, and leaves nothing behind.\n\
+                  Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted."
+)]
+struct Cli {
+    /// Print results, and errors, as one JSON document on standard output
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Launch a small bookshop to see what Greenroom does; `--check` tests the installation
+    Demo(demo::DemoArgs),
+    /// Run the server
+    Serve(start::ServeArgs),
+    /// Launch and look after staging servers
+    Stack(stack::StackArgs),
+    /// Register apps and look at their revisions
+    App(app::AppArgs),
+    /// Look at what is being done, and say something to it
+    Run(run::RunArgs),
+    /// Keep the address and token of a server
+    Login(login::LoginArgs),
+    /// Make and revoke your API tokens
+    Token(token::TokenArgs),
+    /// Make accounts and sign-in links
+    User(user::UserArgs),
+    /// Check, render and list recipes; needs no server
+    Recipe(recipe::RecipeArgs),
+    /// Run the agent of a node; a provider starts it
+    #[command(hide = true)]
+    Agent(crate::agent::AgentArgs),
+    /// Say what an error code means
+    Explain(explain::ExplainArgs),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    crate::tls::install();
+    let done = match runtime(&cli.command) {
+        Ok(runtime) => {
+            let done = runtime.block_on(run(cli.command, output));
+            // Whatever still blocks in the background must not keep the program.
+            runtime.shutdown_background();
+            done
+        }
+        Err(error) => Err(Box::new(
+            Fault::new("internal", "The program cannot start its threads").why(error).into(),
+        )),
+    };
+    done.unwrap_or_else(|problem| {
+        output.problem(&problem);
+        ExitCode::FAILURE
+    })
+}
+
+// A server gets threads; a command that asks one question needs none.
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match command {
+        Command::Serve(_) | Command::Demo(_) => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)));
+            builder
+        }
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.max_blocking_threads(64).enable_all().build()
+}
+
+async fn run(command: Command, output: Output) -> Result {
+    match command {
+        Command::Demo(args) => demo::run(args, output).await,
+        Command::Serve(args) => start::run(args, output).await,
+        Command::Stack(args) => stack::run(args, output).await,
+        Command::App(args) => app::run(args, output).await,
+        Command::Run(args) => run::run(args, output).await,
+        Command::Login(args) => login::run(args, output).await,
+        Command::Token(args) => token::run(args, output).await,
+        Command::User(args) => user::run(args, output).await,
+        Command::Recipe(args) => offline(output, |out| recipe::run(&args, out)),
+        Command::Agent(args) => agent::run(args).await,
+        Command::Explain(args) => explain::run(&args, output),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "greenroom", &mut text);
+            output.text(String::from_utf8_lossy(&text));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+// Commands that need no server write their whole answer at once.
+fn offline(output: Output, command: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<bool>) -> Result {
+    let mut text = Vec::new();
+    let ok = command(&mut text).map_err(|e| Box::new(Fault::new("internal", "The answer cannot be written").why(e).into()))?;
+    output.text(String::from_utf8_lossy(&text));
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Waits for Ctrl-C, or for being told to end.
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,59 @@
+//! `greenroom explain`: the catalogue of codes, offline.
+
+use super::Result;
+use super::output::{Output, Table};
+use crate::model::fault::{CATALOGUE, CodeEntry, Fault, Turn, explain};
+use clap::Args;
+use std::process::ExitCode;
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The code, as in `error[build-failed]`; all of them where absent
+    code: Option<String>,
+}
+
+/// Explains a code, or lists them all.
+///
+/// # Errors
+/// `not-found`, with the nearest code.
+pub fn run(args: &ExplainArgs, output: Output) -> Result {
+    let Some(code) = &args.code else {
+        let mut table = Table::new(&["CODE", "MEANING"], "");
+        for entry in CATALOGUE {
+            table.row([entry.code.to_owned(), entry.title.to_owned()]);
+        }
+        output.table(CATALOGUE, &table);
+        return Ok(ExitCode::SUCCESS);
+    };
+    // People paste what they see.
+    let wanted = code.trim().trim_start_matches("error[").trim_end_matches(']');
+    let entry = explain(wanted).ok_or_else(|| {
+        let nearest = CATALOGUE
+            .iter()
+            .map(|entry| (strsim::damerau_levenshtein(wanted, entry.code), entry.code))
+            .min();
+        let mut fault = Fault::new("not-found", format!("There is no code `{wanted}`"));
+        if let Some((distance, near)) = nearest
+            && distance <= 4
+        {
+            fault = fault.why(format!("did you mean `{near}`?"));
+        }
+        Box::new(fault.next("`greenroom explain` lists them all").into())
+    })?;
+    output.result(entry, || text(entry));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(entry: &CodeEntry) -> String {
+    let turn = match entry.turn {
+        Turn::You => "yours",
+        Turn::AppOwner => "of whoever owns the app",
+        Turn::Platform => "of the platform team",
+        Turn::Nobody => "nobody's, it is tried again by itself",
+    };
+    format!(
+        "{}: {}\n\n{}\n\nUsually the turn is {turn}. Next: {}.",
+        entry.code, entry.title, entry.explanation, entry.next
+    )
+}

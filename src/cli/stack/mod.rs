@@ -1,0 +1,68 @@
+//! `greenroom stack`: launching staging servers and looking after them.
+
+mod change;
+mod choices;
+mod launch;
+mod logs;
+mod look;
+mod wait;
+
+use super::Result;
+use super::connect::Connection;
+use super::output::Output;
+use clap::{Args, Subcommand};
+
+/// Arguments of `stack`.
+#[derive(Debug, Args)]
+pub struct StackArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    command: StackCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StackCommand {
+    /// Launch a staging server
+    Launch(launch::LaunchArgs),
+    /// Show what a launch would do; changes nothing
+    Plan(choices::Choices),
+    /// List staging servers, newest first
+    #[command(visible_alias = "ls")]
+    List(look::ListArgs),
+    /// Show a staging server: apps, links, services, lease
+    Show(look::ShowArgs),
+    /// Read what its services say
+    Logs(logs::LogsArgs),
+    /// Open its first page in a browser
+    Open(look::OpenArgs),
+    /// Give it more time
+    Extend(change::ExtendArgs),
+    /// Bring some of its apps to other revisions
+    Update(change::UpdateArgs),
+    /// Try a failed launch or update again
+    Retry(change::ChangeArgs),
+    /// Destroy it, whatever state it is in
+    #[command(visible_alias = "rm")]
+    Destroy(change::ChangeArgs),
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// The server's problem.
+pub async fn run(args: StackArgs, output: Output) -> Result {
+    let client = args.connection.client()?;
+    match args.command {
+        StackCommand::Launch(args) => launch::launch(&client, args, output).await,
+        StackCommand::Plan(choices) => launch::plan(&client, choices, output).await,
+        StackCommand::List(args) => look::list(&client, args, output).await,
+        StackCommand::Show(args) => look::show(&client, &args, output).await,
+        StackCommand::Logs(args) => logs::logs(&client, args, output).await,
+        StackCommand::Open(args) => look::open(&client, &args, output).await,
+        StackCommand::Extend(args) => change::extend(&client, args, output).await,
+        StackCommand::Update(args) => change::update(&client, args, output).await,
+        StackCommand::Retry(args) => change::retry(&client, args, output).await,
+        StackCommand::Destroy(args) => change::destroy(&client, args, output).await,
+    }
+}

@@ -1,0 +1,83 @@
+//! `greenroom serve`: reads the settings, starts the server, and stops it cleanly when told to.
+
+use super::output::Output;
+use super::{Result, interrupted, serve};
+use crate::config::{DEFAULTS, Settings};
+use crate::model::fault::{Fault, Turn};
+use crate::wire::problem::Problem;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Settings file (TOML); it needs only what differs from the defaults
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+
+    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:7400]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+
+    /// Folder of the database, git mirrors and sandboxes [default: greenroom-data]
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+
+    /// Print the default settings, with what each means, and end
+    #[arg(long)]
+    print_settings: bool,
+}
+
+/// Runs the server until Ctrl-C or a signal to end.
+///
+/// # Errors
+/// Settings that cannot be used, or a server that cannot start.
+pub async fn run(args: ServeArgs, output: Output) -> Result {
+    if args.print_settings {
+        output.text(DEFAULTS);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut settings = Settings::load(args.settings.as_deref(), std::env::vars()).map_err(|error| {
+        let fault = Fault::new("invalid-request", "The settings cannot be used").why(error);
+        Box::new(Problem::from(fault.next("`greenroom serve --print-settings` shows every setting")))
+    })?;
+    if let Some(listen) = args.listen {
+        settings.server.listen = listen;
+    }
+    if let Some(data) = args.data {
+        settings.data.folder = data;
+    }
+    crate::telemetry::start(&settings.server.log, settings.server.log_json);
+    // Heard from the start: told to end while starting, it ends right after.
+    let told = tokio::spawn(interrupted());
+    let running = serve::start_with(settings, serve::Replacements::from_environment())
+        .await
+        .map_err(|error| cannot_start(&error))?;
+    let link = running.control.first_link().await.map_err(|error| Box::new(error.into()))?;
+    if output.is_json() {
+        output.json_line(&serde_json::json!({ "url": running.url, "first_link": link }));
+    } else {
+        output.line(format!(
+            "Greenroom {} listens on {} ({})",
+            env!("CARGO_PKG_VERSION"),
+            running.url,
+            running.control.store.backend_name(),
+        ));
+        if let Some(link) = &link {
+            output.line(format!("\nWelcome. This link signs you in as admin, once, until {}:", link.expires_at));
+            output.link("Sign in", &link.url);
+        }
+    }
+    let _ = told.await;
+    output.note("Stopping; staging servers run on");
+    running.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What to say where a server cannot start.
+pub fn cannot_start(error: &anyhow::Error) -> Box<Problem> {
+    let why: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let fault = Fault::new("internal", "The server cannot start").why(why.join(": ")).turn(Turn::You);
+    Box::new(fault.next("Correct the cause and start again").into())
+}
