@@ -35,7 +35,9 @@ pub struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("base", &self.base.as_str()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("base", &self.base.as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -323,7 +325,8 @@ impl Client {
     /// The server's problem.
     pub async fn service_log(&self, stack: &str, service: &str, after: i64, wait: bool) -> Result<LogPage> {
         let request = self.ask(Method::GET, &["stacks", stack, "services", service, "log"]);
-        self.json(request.query(&[("after", after), ("wait", wait_seconds(wait))])).await
+        self.json(request.query(&[("after", after), ("wait", wait_seconds(wait))]))
+            .await
     }
 }
 
@@ -355,7 +358,8 @@ impl Client {
     /// # Errors
     /// The server's problem.
     pub async fn signal_run(&self, run: &str, signal: &Signal) -> Result<RunView> {
-        self.json(self.ask(Method::POST, &["runs", run, "signals"]).json(signal)).await
+        self.json(self.ask(Method::POST, &["runs", run, "signals"]).json(signal))
+            .await
     }
 
     /// What a step logged after a place; waits a while for more where asked to.
@@ -364,7 +368,8 @@ impl Client {
     /// The server's problem.
     pub async fn step_log(&self, run: &str, step: &str, after: i64, wait: bool) -> Result<LogPage> {
         let request = self.ask(Method::GET, &["runs", run, "steps", step, "log"]);
-        self.json(request.query(&[("after", after), ("wait", wait_seconds(wait))])).await
+        self.json(request.query(&[("after", after), ("wait", wait_seconds(wait))]))
+            .await
     }
 
     /// Wake-ups about these topics.

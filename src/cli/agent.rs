@@ -14,19 +14,13 @@ use tokio_util::sync::CancellationToken;
 pub async fn run(args: AgentArgs) -> Result {
     let log = std::env::var("GREENROOM_LOG").unwrap_or_else(|_| "info".into());
     crate::telemetry::start(&log, false);
-    let keep = args.keep;
-    let options = AgentOptions::from(args);
-    let refuse = |fault: Fault| Box::new(Problem::from(fault));
-    if keep {
-        agent::keep(&options).map_err(refuse)?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let cancel = CancellationToken::new();
     let told = cancel.clone();
     tokio::spawn(async move {
         interrupted().await;
         told.cancel();
     });
-    agent::run(options, cancel).await.map_err(refuse)?;
+    let refuse = |fault: Fault| Box::new(Problem::from(fault));
+    agent::run(AgentOptions::from(args), cancel).await.map_err(refuse)?;
     Ok(ExitCode::SUCCESS)
 }

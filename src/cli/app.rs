@@ -1,8 +1,8 @@
 //! `greenroom app`: registering apps, and looking at them and their revisions.
 
-use super::{Result, app_check, offline};
 use super::connect::Connection;
 use super::output::{Output, Table};
+use super::{Result, app_check, offline};
 use crate::client::Client;
 use crate::model::fault::Fault;
 use crate::wire::apps::AppView;
@@ -87,10 +87,19 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
         AppCommand::Schema => return offline(output, |out| app_check::schema(out)),
         AppCommand::List { text } => {
             let apps = connect()?.list_apps(text.as_deref()).await?;
-            let mut table = Table::new(&["APP", "TYPE", "DEFAULT", "DEV OWNER", "NEEDS"], "No apps yet: `greenroom app add FILE`");
+            let mut table = Table::new(
+                &["APP", "TYPE", "DEFAULT", "DEV OWNER", "NEEDS"],
+                "No apps yet: `greenroom app add FILE`",
+            );
             for app in &apps {
                 let needs = app.depends_on.join(", ");
-                table.row([app.name.clone(), app.kind.clone(), app.default_ref.clone(), app.dev_owner.clone(), needs]);
+                table.row([
+                    app.name.clone(),
+                    app.kind.clone(),
+                    app.default_ref.clone(),
+                    app.dev_owner.clone(),
+                    needs,
+                ]);
             }
             output.table(&apps, &table);
         }
@@ -124,7 +133,13 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
             for revision in &revisions {
                 let commit = revision.commit.chars().take(10).collect();
                 let date = revision.at.to_string().chars().take(10).collect();
-                table.row([revision.name.clone(), revision.kind.clone(), commit, date, revision.subject.clone()]);
+                table.row([
+                    revision.name.clone(),
+                    revision.kind.clone(),
+                    commit,
+                    date,
+                    revision.subject.clone(),
+                ]);
             }
             output.table(&revisions, &table);
         }
@@ -144,7 +159,8 @@ async fn add(client: &Client, files: &[PathBuf], edited: Option<i64>, dry_run: b
         if dry_run {
             let found = client.validate_app(&shown, descriptor).await?;
             if !found.ok {
-                let mut problem: crate::wire::problem::Problem = Fault::new("descriptor-invalid", "The descriptor has errors").into();
+                let mut problem: crate::wire::problem::Problem =
+                    Fault::new("descriptor-invalid", "The descriptor has errors").into();
                 problem.diagnostics = found.diagnostics;
                 return Err(Box::new(problem));
             }
@@ -184,7 +200,10 @@ fn show(app: &AppView, output: Output) {
         output.line(&summary.description);
     }
     output.line("");
-    let databases = summary.databases.iter().map(|db| format!("{} ({})", db.key, db.choices.join(" or ")));
+    let databases = summary
+        .databases
+        .iter()
+        .map(|db| format!("{} ({})", db.key, db.choices.join(" or ")));
     output.fields(&[
         ("type", summary.kind.clone()),
         ("default revision", summary.default_ref.clone()),

@@ -15,7 +15,13 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:7400";
 #[derive(Debug, Clone, Args)]
 pub struct Connection {
     /// Address of the server [default: the one of `greenroom login`, else http://127.0.0.1:7400]
-    #[arg(long, env = "GREENROOM_SERVER", global = true, value_name = "URL", help_heading = "Connection")]
+    #[arg(
+        long,
+        env = "GREENROOM_SERVER",
+        global = true,
+        value_name = "URL",
+        help_heading = "Connection"
+    )]
     pub server: Option<String>,
 
     /// API token [default: the one of `greenroom login`]
@@ -73,10 +79,12 @@ impl Connection {
 pub fn login_file() -> Result<PathBuf, Box<Problem>> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
-    config.map(|config| config.join("greenroom").join("login.json")).ok_or_else(|| {
-        let fault = Fault::new("not-found", "There is no folder for your settings").why("HOME is not set");
-        Box::new(fault.next("Set HOME, or give --server and --token").into())
-    })
+    config
+        .map(|config| config.join("greenroom").join("login.json"))
+        .ok_or_else(|| {
+            let fault = Fault::new("not-found", "There is no folder for your settings").why("HOME is not set");
+            Box::new(fault.next("Set HOME, or give --server and --token").into())
+        })
 }
 
 fn load() -> Result<Option<Login>, Box<Problem>> {
@@ -86,7 +94,9 @@ fn load() -> Result<Option<Login>, Box<Problem>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(&file, &error)),
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| unusable(&file, &error))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| unusable(&file, &error))
 }
 
 /// Keeps a login, readable by its owner only.

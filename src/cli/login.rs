@@ -56,7 +56,9 @@ fn read_token(output: Output) -> Result<String> {
     if read.is_err() || text.trim().is_empty() {
         let fault = Fault::new("invalid-request", "There is no token");
         return Err(Box::new(
-            fault.next("Give it with --token, in GREENROOM_TOKEN or on standard input").into(),
+            fault
+                .next("Give it with --token, in GREENROOM_TOKEN or on standard input")
+                .into(),
         ));
     }
     Ok(text)

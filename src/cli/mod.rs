@@ -97,7 +97,9 @@ pub fn main() -> ExitCode {
             done
         }
         Err(error) => Err(Box::new(
-            Fault::new("internal", "The program cannot start its threads").why(error).into(),
+            Fault::new("internal", "The program cannot start its threads")
+                .why(error)
+                .into(),
         )),
     };
     done.unwrap_or_else(|problem| {

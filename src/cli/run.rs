@@ -170,7 +170,10 @@ pub fn conclude(run: &RunView, output: Output) -> ExitCode {
             None => output.note(format!("{} is {}", run.title, run.state)),
         }
         if run.state == RunState::Blocked {
-            output.note(format!("It waits for a person: `greenroom run retry {0}` or `greenroom run cancel {0}`", run.id));
+            output.note(format!(
+                "It waits for a person: `greenroom run retry {0}` or `greenroom run cancel {0}`",
+                run.id
+            ));
         }
     }
     ExitCode::FAILURE

@@ -40,7 +40,9 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
     }
     let mut settings = Settings::load(args.settings.as_deref(), std::env::vars()).map_err(|error| {
         let fault = Fault::new("invalid-request", "The settings cannot be used").why(error);
-        Box::new(Problem::from(fault.next("`greenroom serve --print-settings` shows every setting")))
+        Box::new(Problem::from(
+            fault.next("`greenroom serve --print-settings` shows every setting"),
+        ))
     })?;
     if let Some(listen) = args.listen {
         settings.server.listen = listen;
@@ -65,7 +67,10 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
             running.control.store.backend_name(),
         ));
         if let Some(link) = &link {
-            output.line(format!("\nWelcome. This link signs you in as admin, once, until {}:", link.expires_at));
+            output.line(format!(
+                "\nWelcome. This link signs you in as admin, once, until {}:",
+                link.expires_at
+            ));
             output.link("Sign in", &link.url);
         }
     }
@@ -78,6 +83,8 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
 /// What to say where a server cannot start.
 pub fn cannot_start(error: &anyhow::Error) -> Box<Problem> {
     let why: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let fault = Fault::new("internal", "The server cannot start").why(why.join(": ")).turn(Turn::You);
+    let fault = Fault::new("internal", "The server cannot start")
+        .why(why.join(": "))
+        .turn(Turn::You);
     Box::new(fault.next("Correct the cause and start again").into())
 }

@@ -51,7 +51,10 @@ pub async fn run(args: UserArgs, output: Output) -> Result {
                 output.json(&serde_json::json!({ "user": user, "link": link }));
             } else {
                 output.done(format!("Made the account {} ({})", user.name, user.role));
-                output.note(format!("Give its person this link; it works once, until {}:", link.expires_at));
+                output.note(format!(
+                    "Give its person this link; it works once, until {}:",
+                    link.expires_at
+                ));
                 output.line(link.url);
             }
         }

@@ -71,9 +71,14 @@ fn look_once(folder: &Path, ports: &BTreeSet<u16>) -> Leftovers {
 }
 
 fn belongs(process: &Process, folder: &Path) -> bool {
-    let marked = process.variable(FOLDER).is_some_and(|marked| Path::new(marked).starts_with(folder));
+    let marked = process
+        .variable(FOLDER)
+        .is_some_and(|marked| Path::new(marked).starts_with(folder));
     let link = |name: &str| std::fs::read_link(format!("/proc/{}/{name}", process.pid));
-    marked || ["cwd", "exe"].iter().any(|name| link(name).is_ok_and(|path| path.starts_with(folder)))
+    marked
+        || ["cwd", "exe"]
+            .iter()
+            .any(|name| link(name).is_ok_and(|path| path.starts_with(folder)))
 }
 
 fn answers(port: u16) -> bool {
@@ -86,8 +91,10 @@ fn sandboxes(folder: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let of_node = |path: &PathBuf| {
-        path.file_name()
-            .is_some_and(|name| name.to_str().is_some_and(|name| name.parse::<crate::model::id::NodeId>().is_ok()))
+        path.file_name().is_some_and(|name| {
+            name.to_str()
+                .is_some_and(|name| name.parse::<crate::model::id::NodeId>().is_ok())
+        })
     };
     entries.filter_map(|entry| Some(entry.ok()?.path())).filter(of_node).collect()
 }

@@ -80,7 +80,11 @@ async fn show(stage: &Stage, output: Output) -> Result<()> {
     let stack = stage.launch(&mut progress).await?;
     let took = stack.ready_at.map(|ready| ready.since(stack.created_at)).unwrap_or_default();
     output.line("");
-    output.done(format!("{} is ready, in {}", stack.name, crate::model::time::show_length(took)));
+    output.done(format!(
+        "{} is ready, in {}",
+        stack.name,
+        crate::model::time::show_length(took)
+    ));
     for link in stack.links.iter().filter(|link| link.public) {
         output.link(&link.label, &link.url);
     }

@@ -64,8 +64,10 @@ pub fn create(folder: &Path) -> Result<Vec<ExampleApp>, Fault> {
     for (name, child) in importing {
         let output = child.wait_with_output().map_err(|e| failed(&folder, &e))?;
         if !output.status.success() {
-            return Err(Fault::new("internal", format!("The example repository of {name} cannot be made"))
-                .why(String::from_utf8_lossy(&output.stderr).trim()));
+            return Err(
+                Fault::new("internal", format!("The example repository of {name} cannot be made"))
+                    .why(String::from_utf8_lossy(&output.stderr).trim()),
+            );
         }
     }
     let mut apps = Vec::new();
@@ -94,7 +96,13 @@ fn import(repository: &Path, stream: &[u8]) -> Result<std::process::Child, Fault
         let mut child = Command::new("git")
             .arg("--git-dir")
             .arg(repository)
-            .args(["-c", "fastimport.unpackLimit=0", "fast-import", "--quiet", "--date-format=raw"])
+            .args([
+                "-c",
+                "fastimport.unpackLimit=0",
+                "fast-import",
+                "--quiet",
+                "--date-format=raw",
+            ])
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .stdin(Stdio::piped())
@@ -196,7 +204,12 @@ mod tests {
     use super::*;
 
     fn git(repository: &Path, arguments: &[&str]) -> String {
-        let output = Command::new("git").arg("--git-dir").arg(repository).args(arguments).output().unwrap();
+        let output = Command::new("git")
+            .arg("--git-dir")
+            .arg(repository)
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

@@ -200,7 +200,11 @@ async fn admin(running: &Running) -> Result<Actor, ControlError> {
 
 fn why(run: RunView) -> Fault {
     run.fault.unwrap_or_else(|| {
-        let code = if run.state == RunState::Cancelled { "cancelled" } else { "internal" };
+        let code = if run.state == RunState::Cancelled {
+            "cancelled"
+        } else {
+            "internal"
+        };
         Fault::new(code, format!("{} is {}", run.title, run.state))
     })
 }

@@ -31,7 +31,11 @@ impl Table {
             return format!("{}\n", self.empty);
         }
         let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            let cells = self
+                .rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count());
             cells.max().unwrap_or(0).max(self.headings[column].chars().count())
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();

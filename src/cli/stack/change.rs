@@ -42,9 +42,7 @@ pub struct ChangeArgs {
 
 /// Gives more time.
 pub async fn extend(client: &Client, args: ExtendArgs, output: Output) -> Result {
-    let stack = client
-        .extend_stack(&args.stack, &ExtendRequest { lease: args.lease })
-        .await?;
+    let stack = client.extend_stack(&args.stack, &ExtendRequest { lease: args.lease }).await?;
     output.result(&stack, || format!("{} lives until {}", stack.name, stack.lease_until));
     Ok(ExitCode::SUCCESS)
 }

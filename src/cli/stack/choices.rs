@@ -91,7 +91,10 @@ mod tests {
     fn an_app_may_be_at_a_revision() {
         assert_eq!(app("shop").unwrap().revision, None);
         let choice = app("shop@feature/new@2").unwrap();
-        assert_eq!((choice.app.as_str(), choice.revision.as_deref()), ("shop", Some("feature/new@2")));
+        assert_eq!(
+            (choice.app.as_str(), choice.revision.as_deref()),
+            ("shop", Some("feature/new@2"))
+        );
         assert!(app("shop@").is_err());
         assert!(app("@v1").is_err());
     }

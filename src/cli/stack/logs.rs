@@ -32,7 +32,11 @@ pub async fn logs(client: &Client, args: LogsArgs, output: Output) -> Result {
     let mut reading = JoinSet::new();
     for service in services {
         let (client, stack) = (client.clone(), args.stack.clone());
-        let label = if many { format!("{service:<width$} | ") } else { String::new() };
+        let label = if many {
+            format!("{service:<width$} | ")
+        } else {
+            String::new()
+        };
         reading.spawn(async move { read(&client, &stack, service, args.follow, &label, output).await });
     }
     let read_all = async {

@@ -110,7 +110,10 @@ fn print(stack: &StackView, output: Output) {
         ("runs on", format!("{}, {} ({})", stack.provider, stack.size, stack.isolation)),
         ("data", data.join(", ")),
         ("ends", format!("{} (in {})", stack.lease_until, remaining(stack))),
-        ("last run", run.map(|run| format!("{}, {}", run.id, run.state)).unwrap_or_default()),
+        (
+            "last run",
+            run.map(|run| format!("{}, {}", run.id, run.state)).unwrap_or_default(),
+        ),
         ("waits for", run.map(|run| plain(&run.waiting_for)).unwrap_or_default()),
         ("can", stack.actions.join(", ")),
     ]);

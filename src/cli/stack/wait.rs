@@ -53,7 +53,9 @@ pub async fn wait(client: &Client, accepted: Accepted, waiting: &Waiting, output
 }
 
 fn succeeded(stack: &StackView, run: &RunView, output: Output) {
-    let took = run.ended_at.map(|ended| format!(" in {}", show_length(ended.since(run.created_at))));
+    let took = run
+        .ended_at
+        .map(|ended| format!(" in {}", show_length(ended.since(run.created_at))));
     output.done(format!("{} is {}{}", stack.name, stack.state, took.unwrap_or_default()));
     for link in stack.links.iter().filter(|link| link.public) {
         output.link(&link.label, &link.url);
