@@ -1,7 +1,12 @@
--- The engine's durable state. Every write of a running run is conditional on (owner, term, epoch).
+-- The engine's tables. A run's row carries its lease; every write of the engine is conditional on (id, term, epoch, boot_id).
 
-INSERT INTO settings (name, value) VALUES ('term', '1');
+-- Raised whenever the database may have lost its newest rows (a restored copy, a promoted standby): epochs could repeat,
+-- (term, epoch) never does.
+CREATE TABLE engine_terms (term BIGINT PRIMARY KEY, reason TEXT NOT NULL, at BIGINT NOT NULL);
+INSERT INTO engine_terms (term, reason, at) VALUES (1, 'created', 0);
 
+-- `due_at` is when the engine has to look at the run; null while only a person can bring it further.
+-- `journal_seq` and `journal_hash` are the head of the run's journal.
 CREATE TABLE runs (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -10,73 +15,84 @@ CREATE TABLE runs (
     actor TEXT NOT NULL,
     idem_key TEXT UNIQUE,
     state TEXT NOT NULL,
-    ended INTEGER NOT NULL,
     cancelled TEXT,
     fault TEXT,
-    owner TEXT,
-    term BIGINT NOT NULL,
-    epoch BIGINT NOT NULL,
-    lease_until BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     started_at BIGINT,
-    ended_at BIGINT
+    ended_at BIGINT,
+    due_at BIGINT,
+    boot_id TEXT,
+    term BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    lease_until BIGINT,
+    journal_seq BIGINT NOT NULL,
+    journal_hash TEXT NOT NULL
 );
+CREATE INDEX runs_due ON runs (due_at);
 CREATE INDEX runs_by_subject ON runs (subject, id);
-CREATE INDEX runs_by_end ON runs (ended, lease_until);
-CREATE INDEX runs_by_kind ON runs (kind, state, ended_at);
+CREATE INDEX runs_by_kind ON runs (kind, state, id);
 
 CREATE TABLE run_steps (
-    run TEXT NOT NULL REFERENCES runs (id),
-    ordinal BIGINT NOT NULL,
-    step TEXT NOT NULL,
+    run_id TEXT NOT NULL REFERENCES runs (id),
+    position BIGINT NOT NULL,
+    step_key TEXT NOT NULL,
     spec TEXT NOT NULL,
     state TEXT NOT NULL,
     attempt BIGINT NOT NULL,
     undo_attempt BIGINT NOT NULL,
-    touched INTEGER NOT NULL,
+    tries BIGINT NOT NULL,
+    unclear INTEGER NOT NULL,
     wake_at BIGINT,
     outputs TEXT,
     fault TEXT,
-    reason TEXT,
+    note TEXT NOT NULL,
+    waiting_for TEXT NOT NULL,
     started_at BIGINT,
     ended_at BIGINT,
-    PRIMARY KEY (run, step)
+    PRIMARY KEY (run_id, position),
+    UNIQUE (run_id, step_key)
 );
 
--- Written before an effect, settled after it: a row without an outcome is in doubt.
+-- One row an attempt, written before its effect. Without an outcome it is not known what became of it.
 CREATE TABLE attempts (
-    op_id TEXT PRIMARY KEY,
-    run TEXT NOT NULL REFERENCES runs (id),
-    step TEXT NOT NULL,
+    run_id TEXT NOT NULL REFERENCES runs (id),
+    step_key TEXT NOT NULL,
     direction TEXT NOT NULL,
     attempt BIGINT NOT NULL,
+    op_id TEXT NOT NULL UNIQUE,
     term BIGINT NOT NULL,
     epoch BIGINT NOT NULL,
-    intent_at BIGINT NOT NULL,
+    begun_at BIGINT NOT NULL,
     settled_at BIGINT,
-    outcome TEXT
+    outcome TEXT,
+    fault TEXT,
+    PRIMARY KEY (run_id, step_key, direction, attempt)
 );
-CREATE INDEX attempts_by_run ON attempts (run, settled_at);
 
--- What happened, append-only; each row holds the hash of the one before it.
-CREATE TABLE journal (
-    run TEXT NOT NULL REFERENCES runs (id),
+-- What happened, in order. Only ever appended to; each row's hash covers the one before.
+CREATE TABLE run_journal (
+    run_id TEXT NOT NULL REFERENCES runs (id),
     seq BIGINT NOT NULL,
     at BIGINT NOT NULL,
+    actor TEXT NOT NULL,
     type TEXT NOT NULL,
     body TEXT NOT NULL,
     hash TEXT NOT NULL,
-    PRIMARY KEY (run, seq)
+    PRIMARY KEY (run_id, seq)
 );
 
--- What people said to a run; `request_id` makes saying it twice saying it once.
-CREATE TABLE signals (
-    id TEXT PRIMARY KEY,
-    run TEXT NOT NULL REFERENCES runs (id),
-    body TEXT NOT NULL,
+CREATE TABLE run_signals (
+    run_id TEXT NOT NULL REFERENCES runs (id),
+    id TEXT NOT NULL,
     actor TEXT NOT NULL,
-    request_id TEXT UNIQUE,
+    request_id TEXT,
+    body TEXT NOT NULL,
     at BIGINT NOT NULL,
-    consumed_at BIGINT
+    taken_at BIGINT,
+    answer TEXT,
+    PRIMARY KEY (run_id, id),
+    UNIQUE (run_id, request_id)
 );
-CREATE INDEX signals_by_run ON signals (run, consumed_at);
+
+-- Runs of one subject exclude each other. The row goes when its run ends.
+CREATE TABLE run_locks (subject TEXT PRIMARY KEY, run_id TEXT NOT NULL, at BIGINT NOT NULL);

@@ -173,7 +173,7 @@ impl Control {
                     started_at: step.started_at,
                     ended_at: step.ended_at,
                     usual_ms: usual.get(&step.spec.key).copied(),
-                    waiting_for: String::new(),
+                    waiting_for: step.waiting_for.clone(),
                     fault: step.fault.clone(),
                 })
                 .collect(),

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod id;
 pub mod name;
 pub mod plan;
+pub mod record;
 pub mod run;
 pub mod secret;
 pub mod stack;

@@ -78,7 +78,10 @@ pub struct StepSpec {
     pub on_failure: OnFailure,
     /// Whether it has something to undo when the run is compensated.
     pub undo: bool,
-    /// Past this step the run only goes forward.
+    /// Whether that counts even where it never began, because its effect was stored together with the run.
+    #[serde(default)]
+    pub undo_always: bool,
+    /// Past this step the run only goes forward. A plan of nothing but pivots only goes forward from the start.
     pub pivot: bool,
 }
 
@@ -95,6 +98,7 @@ impl StepSpec {
             retry: Retry::BRIEFLY,
             on_failure: OnFailure::Compensate,
             undo: false,
+            undo_always: false,
             pivot: false,
         }
     }
@@ -131,6 +135,14 @@ impl StepSpec {
     #[must_use]
     pub fn undoable(mut self) -> Self {
         self.undo = true;
+        self
+    }
+
+    /// Says that it has something to undo even where it never began.
+    #[must_use]
+    pub fn always_undoable(mut self) -> Self {
+        self.undo = true;
+        self.undo_always = true;
         self
     }
 }

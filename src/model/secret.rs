@@ -15,7 +15,8 @@ pub fn hash(secret: &str) -> String {
     hex("", &Sha256::digest(secret))
 }
 
-fn hex(prefix: &str, bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits behind a prefix.
+pub fn hex(prefix: &str, bytes: &[u8]) -> String {
     bytes.iter().fold(prefix.to_owned(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -15,6 +15,7 @@ const PERSISTENTLY: Retry = Retry {
 pub fn plan(stack: &Stack, nodes: &[(NodeId, String)]) -> Plan {
     let forward = |mut step: StepSpec| {
         step.on_failure = OnFailure::Block;
+        step.pivot = true;
         step.retry = PERSISTENTLY;
         step
     };

@@ -70,7 +70,8 @@ pub fn view_secret(database: &DatabaseRow) -> String {
 pub(super) fn begin(stack: &Stack) -> StepSpec {
     StepSpec::new("begin", "begin_stack", "Begin")
         .input(begin_stack::Input { stack: stack.id.clone() })
-        .undoable()
+        // The stack's own state was stored with the run.
+        .always_undoable()
 }
 
 /// Adds a fetch for each app and returns the keys.

@@ -1,5 +1,6 @@
 //! Logs as chunks of whole lines, in streams. A writer that numbers its chunks may send one twice; it is stored once.
 
+use super::runs::claim::Lease;
 use super::{Result, Store};
 use crate::model::time::Timestamp;
 use crate::wire::runs::LogChunk;
@@ -11,9 +12,36 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn append_log(&self, stream: &str, writer: &str, writer_seq: Option<i64>, at: Timestamp, text: &str) -> Result<()> {
+        self.append(None, stream, writer, writer_seq, at, text).await
+    }
+
+    /// Appends to the log of a step, as long as its run's lease is held: what a driver that lost its run has to say is not
+    /// the run's.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn append_step_log(&self, lease: &Lease, step: &str, text: &str) -> Result<()> {
+        let stream = format!("{}/{step}", lease.run);
+        self.append(Some(lease), &stream, "engine", None, self.now(), text).await
+    }
+
+    async fn append(
+        &self,
+        lease: Option<&Lease>,
+        stream: &str,
+        writer: &str,
+        writer_seq: Option<i64>,
+        at: Timestamp,
+        text: &str,
+    ) -> Result<()> {
         // Two writers of one stream may meet on the next place; whoever loses looks again.
         loop {
             let mut tx = self.journal().await?;
+            if let Some(lease) = lease
+                && !tx.holds(lease).await?
+            {
+                return Ok(());
+            }
             if let Some(number) = writer_seq {
                 let known: Option<i64> =
                     sqlx::query_scalar("SELECT seq FROM log_chunks WHERE stream = $1 AND writer = $2 AND writer_seq = $3")

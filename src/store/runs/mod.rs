@@ -1,293 +1,90 @@
-//! Runs as rows: what the engine needs to survive being killed, and what people look at.
+//! Runs as rows: what is asked for, what is shown. The engine's own side (claims, progress, journal) is in the files beside.
 //!
-//! [`progress`] has the writes of whoever drives a run; each is conditional on its lease. This file has what everyone else
-//! does: ask for a run, say something to it, look at it.
+//! Invariant: after `insert_run` only the holder of a run's lease ([`claim`]) changes the run or its steps, and only through
+//! [`progress`].
 
+pub mod claim;
+pub mod history;
+pub mod journal;
 pub mod progress;
 
-use super::{Result, Store, Tx, from_json, parse, to_json};
+pub use crate::model::record::{RunRecord, RunRow, StepRow, allowed_actions, waiting_for};
+
+use super::{Result, Store, StoreError, Tx, from_json, parse, to_json};
 use crate::model::actor::Actor;
-use crate::model::fault::Fault;
 use crate::model::id::RunId;
-use crate::model::plan::{Plan, StepSpec};
+use crate::model::plan::Plan;
 use crate::model::run::{RunState, Signal, StepState};
 use crate::model::time::Timestamp;
-use serde_json::Value;
 use sqlx::Row;
 use sqlx::any::AnyRow;
-use std::collections::BTreeMap;
 
-// How many recent successes "usually" means.
-const HISTORY: i64 = 20;
-
+// One statement reads a run and its steps, so that they are of one moment.
 macro_rules! columns {
     () => {
-        "id, kind, title, subject, actor, state, cancelled, fault, owner, term, epoch, lease_until, created_at, started_at, ended_at"
+        "r.id, r.kind, r.title, r.subject, r.actor, r.state, r.cancelled, r.fault, r.created_at, r.started_at, r.ended_at, \
+         s.spec, s.state, s.attempt, s.undo_attempt, s.tries, s.unclear, s.wake_at, s.outputs, s.fault, s.note, s.waiting_for, \
+         s.started_at, s.ended_at"
     };
 }
 
-/// A run with its steps.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunRecord {
-    /// The run.
-    pub run: RunRow,
-    /// Its steps, in the plan's order.
-    pub steps: Vec<StepRow>,
-}
-
-/// A run as stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunRow {
-    /// Its id.
-    pub id: RunId,
-    /// Which plan.
-    pub kind: String,
-    /// What it does, for people.
-    pub title: String,
-    /// What it is about.
-    pub subject: String,
-    /// Who asked for it.
-    pub actor: String,
-    /// Its state.
-    pub state: RunState,
-    /// Why a person cancelled or abandoned it.
-    pub cancelled: Option<String>,
-    /// What made it fail.
-    pub fault: Option<Fault>,
-    /// The boot id of the worker that drives it.
-    pub owner: Option<String>,
-    /// Term of its lease.
-    pub term: i64,
-    /// Epoch of its lease.
-    pub epoch: i64,
-    /// When its lease ends.
-    pub lease_until: Timestamp,
-    /// When it was asked for.
-    pub created_at: Timestamp,
-    /// When it began.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-}
-
-/// A step as stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepRow {
-    /// What it is.
-    pub spec: StepSpec,
-    /// Its state.
-    pub state: StepState,
-    /// Attempts begun going forward.
-    pub attempt: u32,
-    /// Attempts begun undoing.
-    pub undo_attempt: u32,
-    /// Whether an attempt may have had an effect that is not undone.
-    pub touched: bool,
-    /// When the next attempt may begin.
-    pub wake_at: Option<Timestamp>,
-    /// What it gave.
-    pub outputs: Option<Value>,
-    /// Why its last attempt failed.
-    pub fault: Option<Fault>,
-    /// Why a person skipped or completed it.
-    pub reason: Option<String>,
-    /// When its first attempt began.
-    pub started_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-}
-
-/// What a person may do to a run now.
-pub fn allowed_actions(record: &RunRecord) -> Vec<String> {
-    let actions: &[&str] = match record.run.state {
-        RunState::Pending | RunState::Running if record.run.kind == "destroy_stack" => &[],
-        RunState::Pending | RunState::Running => &["cancel"],
-        RunState::Blocked if record.run.kind == "destroy_stack" => &["retry", "skip", "complete"],
-        RunState::Blocked => &["retry", "skip", "complete", "cancel"],
-        RunState::Stuck => &["retry", "abandon"],
-        RunState::Compensating | RunState::Succeeded | RunState::Failed | RunState::Cancelled | RunState::Abandoned => &[],
-    };
-    actions.iter().map(|action| (*action).to_owned()).collect()
-}
-
-/// What a run waits for now, for people; empty once it has ended.
-pub fn waiting_for(record: &RunRecord) -> String {
-    let titles = |state: StepState| {
-        let all: Vec<&str> = record
-            .steps
-            .iter()
-            .filter(|s| s.state == state)
-            .map(|s| s.spec.title.as_str())
-            .collect();
-        (!all.is_empty()).then(|| all.join(", "))
-    };
-    match record.run.state {
-        RunState::Pending => "Waiting for its turn".to_owned(),
-        RunState::Blocked => match &record.run.fault {
-            Some(fault) => format!("Waiting for a person: {fault}"),
-            None => "Waiting for a person".to_owned(),
-        },
-        RunState::Running | RunState::Compensating => {
-            if let Some(running) = titles(StepState::Running) {
-                return running;
-            }
-            if let Some(undoing) = titles(StepState::Undoing) {
-                return format!("Undoing: {undoing}");
-            }
-            match titles(StepState::Backoff) {
-                Some(again) => format!("About to try again: {again}"),
-                None => "Waiting for a worker".to_owned(),
-            }
-        }
-        _ => String::new(),
-    }
-}
-
-impl Store {
-    /// A run with its steps.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn run(&self, id: &RunId) -> Result<Option<RunRecord>> {
-        let row = sqlx::query(concat!("SELECT ", columns!(), " FROM runs WHERE id = $1"))
-            .bind(id.as_str().to_owned())
-            .fetch_optional(self.pool())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let run = read_run(&row)?;
-        Ok(Some(RunRecord {
-            steps: self.steps(&run.id).await?,
-            run,
-        }))
-    }
-
-    /// Runs, newest first, of one subject where given, and how many there are in all.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn runs_of(&self, subject: Option<&str>, before: Option<&RunId>, limit: i64) -> Result<(Vec<RunRecord>, i64)> {
-        let subject = subject.map(str::to_owned);
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM runs WHERE (CAST($1 AS TEXT) IS NULL OR subject = $1) AND (CAST($2 AS TEXT) IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
-        ))
-        .bind(subject.clone())
-        .bind(before.map(|b| b.as_str().to_owned()))
-        .bind(limit)
-        .fetch_all(self.pool())
-        .await?;
-        let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE (CAST($1 AS TEXT) IS NULL OR subject = $1)")
-            .bind(subject)
-            .fetch_one(self.pool())
-            .await?;
-        let mut records = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let run = read_run(row)?;
-            records.push(RunRecord {
-                steps: self.steps(&run.id).await?,
-                run,
-            });
-        }
-        Ok((records, total))
-    }
-
-    async fn steps(&self, run: &RunId) -> Result<Vec<StepRow>> {
-        let rows = sqlx::query(
-            "SELECT spec, state, attempt, undo_attempt, touched, wake_at, outputs, fault, reason, started_at, ended_at \
-             FROM run_steps WHERE run = $1 ORDER BY ordinal",
-        )
-        .bind(run.as_str().to_owned())
-        .fetch_all(self.pool())
-        .await?;
-        rows.iter().map(read_step).collect()
-    }
-
-    /// How long runs of this plan usually take: the median of the recent successes, in milliseconds.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn usual_ms(&self, kind: &str) -> Result<Option<i64>> {
-        let times: Vec<i64> = sqlx::query_scalar(
-            "SELECT CAST(ended_at - started_at AS BIGINT) FROM runs WHERE kind = $1 AND state = 'succeeded' AND started_at IS NOT NULL \
-             ORDER BY ended_at DESC LIMIT $2",
-        )
-        .bind(kind.to_owned())
-        .bind(HISTORY)
-        .fetch_all(self.pool())
-        .await?;
-        Ok(median(times))
-    }
-
-    /// How long each step of this plan usually takes, by key, in milliseconds.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn usual_step_ms(&self, kind: &str) -> Result<BTreeMap<String, i64>> {
-        let rows = sqlx::query(
-            "SELECT s.step, CAST(s.ended_at - s.started_at AS BIGINT) FROM run_steps s WHERE s.state = 'succeeded' \
-             AND s.started_at IS NOT NULL AND s.ended_at IS NOT NULL AND s.run IN \
-             (SELECT id FROM runs WHERE kind = $1 AND state = 'succeeded' ORDER BY ended_at DESC LIMIT $2)",
-        )
-        .bind(kind.to_owned())
-        .bind(HISTORY)
-        .fetch_all(self.pool())
-        .await?;
-        let mut times: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        for row in &rows {
-            times.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
-        }
-        Ok(times
-            .into_iter()
-            .filter_map(|(step, times)| median(times).map(|usual| (step, usual)))
-            .collect())
-    }
-}
+const FIRST_OF_STEP: usize = 11;
 
 impl Tx {
-    /// Stores a run with its plan; the engine is woken by the commit. The same key gives the run it gave before.
+    /// Stores a run of this plan, to be claimed once the write is committed. The same `idem_key` gives the same run.
     ///
     /// # Errors
-    /// Where the database fails or the plan breaks its laws.
+    /// Where the plan contradicts itself or the database fails.
     pub async fn insert_run(&mut self, plan: &Plan, actor: &Actor, idem_key: Option<&str>) -> Result<RunId> {
-        plan.check().map_err(|fault| super::StoreError::Corrupt {
+        plan.check().map_err(|fault| StoreError::Corrupt {
             what: "plan",
             why: fault.to_string(),
         })?;
-        let at = self.at().0;
         let id = RunId::from_bits(self.next_id());
+        let at = self.at();
+        let body = to_json("plan", plan)?;
+        let actor = actor.to_string();
+        let mut head = journal::Head {
+            seq: 0,
+            hash: String::new(),
+        };
+        let entry = head.follow(&id, at, &actor, "created", body);
         let inserted = sqlx::query(
-            "INSERT INTO runs (id, kind, title, subject, actor, idem_key, state, ended, term, epoch, lease_until, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, 0, 0, $7) ON CONFLICT (idem_key) DO NOTHING",
+            "INSERT INTO runs (id, kind, title, subject, actor, idem_key, state, created_at, due_at, term, epoch, journal_seq, \
+             journal_hash) VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $7, 0, 0, 1, $8) ON CONFLICT (idem_key) DO NOTHING",
         )
         .bind(id.as_str().to_owned())
         .bind(plan.kind.clone())
         .bind(plan.title.clone())
         .bind(plan.subject.clone())
-        .bind(actor.to_string())
+        .bind(actor)
         .bind(idem_key.map(str::to_owned))
-        .bind(at)
+        .bind(at.0)
+        .bind(head.hash)
         .execute(self.conn())
         .await?;
         if inserted.rows_affected() == 0 {
-            let known: String = sqlx::query_scalar("SELECT id FROM runs WHERE idem_key = $1")
+            let before: String = sqlx::query_scalar("SELECT id FROM runs WHERE idem_key = $1")
                 .bind(idem_key.map(str::to_owned))
                 .fetch_one(self.conn())
                 .await?;
-            return parse("run id", &known);
+            return parse("run id", &before);
         }
-        for (ordinal, step) in plan.steps.iter().enumerate() {
+        for (position, step) in (0_i64..).zip(&plan.steps) {
             sqlx::query(
-                "INSERT INTO run_steps (run, ordinal, step, spec, state, attempt, undo_attempt, touched) VALUES ($1, $2, $3, $4, 'waiting', 0, 0, 0)",
+                "INSERT INTO run_steps (run_id, position, step_key, spec, state, attempt, undo_attempt, tries, unclear, note, \
+                 waiting_for) VALUES ($1, $2, $3, $4, 'waiting', 0, 0, 0, 0, '', '')",
             )
             .bind(id.as_str().to_owned())
-            .bind(i64::try_from(ordinal).unwrap_or(i64::MAX))
+            .bind(position)
             .bind(step.key.clone())
             .bind(to_json("step", step)?)
             .execute(self.conn())
             .await?;
         }
+        journal::insert(self, &id, &entry).await?;
         self.touch_run(&id, &plan.subject);
+        self.touch("runs");
         Ok(id)
     }
 
@@ -296,37 +93,53 @@ impl Tx {
     /// # Errors
     /// Where the database fails.
     pub async fn run_subject(&mut self, run: &RunId) -> Result<Option<String>> {
-        Ok(sqlx::query_scalar("SELECT subject FROM runs WHERE id = $1")
+        let subject = sqlx::query_scalar("SELECT subject FROM runs WHERE id = $1")
             .bind(run.as_str().to_owned())
             .fetch_optional(self.conn())
-            .await?)
+            .await?;
+        Ok(subject)
     }
 
-    /// Says something to a run; whoever drives it hears it after the commit. The same request id twice is one signal.
+    /// Says something to a run; the engine takes it up after the commit. The same `request_id` is said once. What comes too
+    /// late is kept with that answer and changes nothing.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Where there is no such run or the database fails.
     pub async fn insert_signal(&mut self, run: &RunId, signal: &Signal, actor: &Actor, request_id: Option<&str>) -> Result<()> {
-        let at = self.at().0;
         let id = format!("sig_{:032x}", self.next_id());
-        sqlx::query(
-            "INSERT INTO signals (id, run, body, actor, request_id, at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (request_id) DO NOTHING",
+        let at = self.at().0;
+        // The run's row is written first: the engine, ending the run, either sees the signal or comes before it.
+        let heard = sqlx::query(
+            "UPDATE runs SET due_at = CASE WHEN due_at IS NULL OR due_at > $2 THEN $2 ELSE due_at END \
+             WHERE id = $1 AND state NOT IN ('succeeded', 'failed', 'cancelled', 'abandoned')",
         )
-        .bind(id)
         .bind(run.as_str().to_owned())
-        .bind(to_json("signal", signal)?)
-        .bind(actor.to_string())
-        .bind(request_id.map(str::to_owned))
         .bind(at)
         .execute(self.conn())
+        .await?
+        .rows_affected()
+            == 1;
+        sqlx::query(
+            "INSERT INTO run_signals (run_id, id, actor, request_id, body, at, taken_at, answer) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (run_id, request_id) DO NOTHING",
+        )
+        .bind(run.as_str().to_owned())
+        .bind(id)
+        .bind(actor.to_string())
+        .bind(request_id.map(str::to_owned))
+        .bind(to_json("signal", signal)?)
+        .bind(at)
+        .bind((!heard).then_some(at))
+        .bind((!heard).then(|| TOO_LATE.to_owned()))
+        .execute(self.conn())
         .await?;
-        self.touch("runs");
+        self.touch(format!("signal:{run}"));
         self.touch(format!("run:{run}"));
+        self.touch("runs");
         Ok(())
     }
 
     pub(super) fn touch_run(&mut self, run: &RunId, subject: &str) {
-        self.touch("runs");
         self.touch(format!("run:{run}"));
         if subject.starts_with("stk_") {
             self.touch(format!("stack:{subject}"));
@@ -334,52 +147,122 @@ impl Tx {
     }
 }
 
-fn median(mut times: Vec<i64>) -> Option<i64> {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied()
+pub(super) const TOO_LATE: &str = "the run had ended";
+
+impl Store {
+    /// A run with its steps.
+    ///
+    /// # Errors
+    /// Where the database fails or a row is unreadable.
+    pub async fn run(&self, id: &RunId) -> Result<Option<RunRecord>> {
+        let mut connection = self.pool().acquire().await?;
+        read_one(&mut connection, id).await
+    }
+
+    /// Runs, newest first: those about `subject` where given, older than `before` where given; and how many there are in
+    /// all. An unreadable one is left out, so that it does not hide the others.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn runs_of(&self, subject: Option<&str>, before: Option<&RunId>, limit: i64) -> Result<(Vec<RunRecord>, i64)> {
+        let subject = subject.map(str::to_owned);
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM (SELECT * FROM runs WHERE (CAST($1 AS TEXT) IS NULL OR subject = $1) \
+             AND (CAST($2 AS TEXT) IS NULL OR id < $2) ORDER BY id DESC LIMIT $3) r \
+             LEFT JOIN run_steps s ON s.run_id = r.id ORDER BY r.id DESC, s.position"
+        ))
+        .bind(subject.clone())
+        .bind(before.map(|id| id.as_str().to_owned()))
+        .bind(limit)
+        .fetch_all(self.pool())
+        .await?;
+        let total: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE (CAST($1 AS TEXT) IS NULL OR subject = $1)")
+            .bind(subject)
+            .fetch_one(self.pool())
+            .await?;
+        let mut records = Vec::new();
+        for rows in rows.chunk_by(|a, b| id_of(a) == id_of(b)) {
+            match read(rows) {
+                Ok(record) => records.push(record),
+                Err(error) => tracing::error!(run = id_of(&rows[0]), %error, "a run cannot be read and is left out of the list"),
+            }
+        }
+        Ok((records, total))
+    }
+}
+
+pub(super) async fn read_one(connection: &mut sqlx::AnyConnection, id: &RunId) -> Result<Option<RunRecord>> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM runs r LEFT JOIN run_steps s ON s.run_id = r.id WHERE r.id = $1 ORDER BY s.position"
+    ))
+    .bind(id.as_str().to_owned())
+    .fetch_all(connection)
+    .await?;
+    if rows.is_empty() { Ok(None) } else { read(&rows).map(Some) }
+}
+
+fn id_of(row: &AnyRow) -> Option<String> {
+    row.try_get(0).ok()
+}
+
+// A run from its rows, one for each step; a plan without steps has one row without a step.
+fn read(rows: &[AnyRow]) -> Result<RunRecord> {
+    let run = read_run(&rows[0])?;
+    let has_steps = rows[0].try_get::<Option<String>, _>(FIRST_OF_STEP)?.is_some();
+    let steps = if has_steps { rows } else { &[] };
+    Ok(RunRecord {
+        run,
+        steps: steps.iter().map(read_step).collect::<Result<_>>()?,
+    })
 }
 
 fn read_run(row: &AnyRow) -> Result<RunRow> {
+    let fault: Option<String> = row.try_get(7)?;
     Ok(RunRow {
         id: parse("run id", row.try_get(0)?)?,
         kind: row.try_get(1)?,
         title: row.try_get(2)?,
         subject: row.try_get(3)?,
         actor: row.try_get(4)?,
-        state: parse("run state", row.try_get(5)?)?,
+        state: parse::<RunState>("run state", row.try_get(5)?)?,
         cancelled: row.try_get(6)?,
-        fault: row
-            .try_get::<Option<String>, _>(7)?
-            .map(|text| from_json("fault", &text))
-            .transpose()?,
-        owner: row.try_get(8)?,
-        term: row.try_get(9)?,
-        epoch: row.try_get(10)?,
-        lease_until: Timestamp(row.try_get(11)?),
-        created_at: Timestamp(row.try_get(12)?),
-        started_at: row.try_get::<Option<i64>, _>(13)?.map(Timestamp),
-        ended_at: row.try_get::<Option<i64>, _>(14)?.map(Timestamp),
+        fault: fault.map(|text| from_json("fault", &text)).transpose()?,
+        created_at: Timestamp(row.try_get(8)?),
+        started_at: row.try_get::<Option<i64>, _>(9)?.map(Timestamp),
+        ended_at: row.try_get::<Option<i64>, _>(10)?.map(Timestamp),
     })
 }
 
 fn read_step(row: &AnyRow) -> Result<StepRow> {
+    let count = |index: usize| -> Result<u32> {
+        let value: i64 = row.try_get(FIRST_OF_STEP + index)?;
+        value.try_into().map_err(|_| StoreError::Corrupt {
+            what: "step",
+            why: format!("{value} is no count"),
+        })
+    };
+    let text = |index: usize| row.try_get::<Option<String>, _>(FIRST_OF_STEP + index);
+    let time = |index: usize| {
+        row.try_get::<Option<i64>, _>(FIRST_OF_STEP + index)
+            .map(|at| at.map(Timestamp))
+    };
     Ok(StepRow {
-        spec: from_json("step", row.try_get(0)?)?,
-        state: parse("step state", row.try_get(1)?)?,
-        attempt: u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or_default(),
-        undo_attempt: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or_default(),
-        touched: row.try_get::<i64, _>(4)? != 0,
-        wake_at: row.try_get::<Option<i64>, _>(5)?.map(Timestamp),
-        outputs: row
-            .try_get::<Option<String>, _>(6)?
-            .map(|text| from_json("outputs", &text))
-            .transpose()?,
-        fault: row
-            .try_get::<Option<String>, _>(7)?
-            .map(|text| from_json("fault", &text))
-            .transpose()?,
-        reason: row.try_get(8)?,
-        started_at: row.try_get::<Option<i64>, _>(9)?.map(Timestamp),
-        ended_at: row.try_get::<Option<i64>, _>(10)?.map(Timestamp),
+        spec: from_json("step", row.try_get(FIRST_OF_STEP)?)?,
+        state: parse::<StepState>("step state", row.try_get(FIRST_OF_STEP + 1)?)?,
+        attempt: count(2)?,
+        undo_attempt: count(3)?,
+        tries: count(4)?,
+        unclear: count(5)? != 0,
+        wake_at: time(6)?,
+        outputs: text(7)?.map(|text| from_json("step output", &text)).transpose()?,
+        fault: text(8)?.map(|text| from_json("fault", &text)).transpose()?,
+        note: text(9)?.unwrap_or_default(),
+        waiting_for: text(10)?.unwrap_or_default(),
+        started_at: time(11)?,
+        ended_at: time(12)?,
     })
 }

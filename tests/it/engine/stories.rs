@@ -1,63 +1,50 @@
-//! What people see a run do, on both databases.
+//! What a run does by itself, on both databases.
 
-use super::ledger::{Ledger, at_rest, diamond};
+use super::ledger::{Ledger, at_rest, cancel_run, diamond, in_state, plan, step, submit, tamper, until_run};
 use crate::support::database::TestDatabase;
-use greenroom::model::actor::Actor;
+use greenroom::engine::replay::replay;
 use greenroom::model::id::RunId;
-use greenroom::model::plan::{Plan, StepSpec};
-use greenroom::model::run::{RunState, Signal, StepState};
+use greenroom::model::plan::{OnFailure, Retry, StepSpec};
+use greenroom::model::run::{RunState, StepState};
 use greenroom::store::Store;
-use greenroom::store::runs::progress::journal_hash;
-use greenroom::store::runs::{RunRecord, allowed_actions, waiting_for};
+use greenroom::store::runs::journal::first_break;
+use greenroom::store::runs::{allowed_actions, waiting_for};
 use serde_json::json;
 
-const TEST: Actor = Actor::System { part: "test" };
-
-pub async fn submit(store: &Store, plan: &Plan) -> RunId {
-    let mut tx = store.write(&TEST, "test.run", &plan.subject).await.unwrap();
-    let run = tx.insert_run(plan, &TEST, None).await.unwrap();
-    tx.commit().await.unwrap();
-    run
-}
-
-pub async fn say(store: &Store, run: &RunId, signal: Signal) {
-    let mut tx = store.write(&TEST, "test.signal", run.as_str()).await.unwrap();
-    tx.insert_signal(run, &signal, &TEST, None).await.unwrap();
-    tx.commit().await.unwrap();
-}
-
-fn states(record: &RunRecord) -> Vec<StepState> {
-    record.steps.iter().map(|s| s.state).collect()
+// The journal is whole, and folding it gives the rows again.
+pub async fn check_journal(store: &Store, run: &RunId) {
+    let entries = store.run_journal(run).await.unwrap();
+    assert_eq!(first_break(run, &entries), None, "the journal's chain holds");
+    let mut record = store.run(run).await.unwrap().unwrap();
+    for step in &mut record.steps {
+        step.waiting_for.clear();
+    }
+    let replayed = replay(run, &entries).unwrap().record;
+    assert_eq!(replayed, record, "the journal tells the same story as the rows");
 }
 
 #[tokio::test]
 async fn a_plan_runs_to_its_end_in_the_order_of_its_graph() {
     for database in TestDatabase::both().await {
         let (store, ledger) = (database.open().await, Ledger::default());
-        let (_engine, cancel, handle) = ledger.engine(&store, None);
+        let (cancel, handle) = ledger.engine(&store, None);
         let run = submit(&store, &diamond("keyed")).await;
         let record = at_rest(&store, &run).await;
         assert_eq!(record.run.state, RunState::Succeeded);
-        let calls = ledger.0.lock().unwrap().calls.clone();
-        assert_eq!(
-            (calls[0].as_str(), calls[3].as_str(), calls[4].as_str()),
-            ("do begin", "do join", "do end")
-        );
-        assert_eq!(
-            store.read_log(&format!("{run}/left"), 0, 10).await.unwrap()[0].text,
-            "left done\n"
-        );
+        let calls = ledger.world().calls.clone();
+        assert_eq!(calls.len(), 5, "each step is done once");
+        assert_eq!((&*calls[0], &*calls[3], &*calls[4]), ("do begin", "do join", "do end"));
+        let log = store.read_log(&format!("{run}/left"), 0, 10).await.unwrap();
+        assert_eq!((log.len(), log[0].text.as_str()), (1, "left done\n"));
         assert!(store.usual_ms("reference").await.unwrap().is_some());
         assert_eq!(store.usual_step_ms("reference").await.unwrap().len(), 5);
         assert!(
             store.open_attempts(&run).await.unwrap().is_empty(),
             "every intent has an outcome"
         );
-        let mut before = String::new();
-        for (kind, body, hash) in store.read_journal(&run).await.unwrap() {
-            before = journal_hash(&before, &kind, &body);
-            assert_eq!(before, hash, "the journal's chain holds");
-        }
+        assert_eq!(allowed_actions(&record), Vec::<String>::new());
+        assert_eq!(waiting_for(&record), "");
+        check_journal(&store, &run).await;
         cancel.cancel();
         handle.await.unwrap();
     }
@@ -67,26 +54,26 @@ async fn a_plan_runs_to_its_end_in_the_order_of_its_graph() {
 async fn a_failure_is_retried_and_then_everything_is_undone_last_first() {
     for database in TestDatabase::both().await {
         let (store, ledger) = (database.open().await, Ledger::default());
-        ledger
-            .0
-            .lock()
-            .unwrap()
-            .failing
-            .extend([("left".to_owned(), 1), ("join".to_owned(), 9)]);
-        let (_engine, cancel, _) = ledger.engine(&store, None);
+        let failing = [("left".to_owned(), 1), ("join".to_owned(), 9)];
+        ledger.world().failing.extend(failing);
+        let (cancel, _) = ledger.engine(&store, None);
         let run = submit(&store, &diamond("keyed")).await;
         let record = at_rest(&store, &run).await;
         assert_eq!(record.run.state, RunState::Failed);
         assert_eq!(record.run.fault.unwrap().code, "state-failed");
-        let world = ledger.0.lock().unwrap();
+        let states: Vec<StepState> = record.steps.iter().map(|s| s.state).collect();
+        use StepState::{Cancelled, Undone};
+        assert_eq!(states, [Undone, Undone, Undone, Undone, Cancelled]);
+        check_journal(&store, &run).await;
+        let world = ledger.world();
         assert!(world.in_effect.is_empty(), "nothing is left: {:?}", world.in_effect);
-        assert_eq!(
-            world.calls.iter().filter(|c| *c == "do left").count(),
-            2,
-            "a brief failure is tried again"
-        );
-        assert_eq!(world.calls.iter().filter(|c| *c == "do end").count(), 0);
+        let times = |call: &str| world.calls.iter().filter(|c| *c == call).count();
+        assert_eq!((times("do left"), times("do join"), times("do end")), (2, 2, 0));
         assert_eq!(world.calls.last().unwrap(), "undo begin");
+        assert!(
+            world.causes.iter().all(|cause| cause.as_deref() == Some("state-failed")),
+            "undos know why"
+        );
         drop(world);
         cancel.cancel();
     }
@@ -96,58 +83,42 @@ async fn a_failure_is_retried_and_then_everything_is_undone_last_first() {
 async fn a_cancelled_run_stops_what_is_under_way_and_undoes_it() {
     for database in TestDatabase::both().await {
         let (store, ledger) = (database.open().await, Ledger::default());
-        ledger.0.lock().unwrap().hanging.insert("left".into());
-        let (_engine, cancel, _) = ledger.engine(&store, None);
-        let run = submit(&store, &diamond("keyed")).await;
-        while !ledger.0.lock().unwrap().in_effect.contains_key("left") {
-            tokio::task::yield_now().await;
-        }
-        let record = store.run(&run).await.unwrap().unwrap();
-        assert_eq!(allowed_actions(&record), ["cancel"]);
-        assert!(waiting_for(&record).contains("left"));
-        say(
-            &store,
-            &run,
-            Signal::Cancel {
-                reason: "changed my mind".into(),
-            },
-        )
+        ledger.world().hanging.insert("left".into());
+        let (cancel, _) = ledger.engine(&store, None);
+        let mut wanted = diamond("keyed");
+        wanted.steps[1].input = json!({"waits": "The left thing to happen"});
+        let run = submit(&store, &wanted).await;
+        let record = until_run(&store, &run, "at its left step alone", |record| {
+            (record.steps[1].state, record.steps[2].state) == (StepState::Running, StepState::Succeeded)
+        })
         .await;
-        let record = at_rest(&store, &run).await;
-        assert_eq!(
-            (record.run.state, record.run.cancelled.as_deref()),
-            (RunState::Cancelled, Some("changed my mind"))
+        assert_eq!(allowed_actions(&record), ["cancel"]);
+        assert_eq!(waiting_for(&record), "The left thing to happen");
+        cancel_run(&store, &run).await;
+        let record = in_state(&store, &run, RunState::Cancelled).await;
+        assert_eq!(record.run.cancelled.as_deref(), Some("system:test: changed my mind"));
+        check_journal(&store, &run).await;
+        assert!(ledger.world().in_effect.is_empty());
+        assert!(
+            ledger.world().causes.iter().all(Option::is_none),
+            "a person's cancellation is no fault"
         );
-        assert!(ledger.0.lock().unwrap().in_effect.is_empty());
         cancel.cancel();
     }
 }
 
 #[tokio::test]
-async fn an_undo_that_keeps_failing_leaves_the_run_stuck_until_a_person_retries() {
+async fn a_run_cancelled_before_its_turn_begins_nothing_and_still_undoes_what_came_with_it() {
     for database in TestDatabase::both().await {
         let (store, ledger) = (database.open().await, Ledger::default());
-        {
-            let mut world = ledger.0.lock().unwrap();
-            world.failing.insert("end".into(), 9);
-            world.failing_undo.insert("right".into(), 5);
-        }
-        let (_engine, cancel, _) = ledger.engine(&store, None);
-        let run = submit(&store, &diamond("keyed")).await;
-        let record = at_rest(&store, &run).await;
-        assert_eq!(record.run.state, RunState::Stuck);
-        assert!(
-            ledger.0.lock().unwrap().in_effect.contains_key("right"),
-            "and it says so rather than forget"
-        );
-        assert_eq!(allowed_actions(&record), ["retry", "abandon"]);
-        say(&store, &run, Signal::Retry { step: None }).await;
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        while store.run(&run).await.unwrap().unwrap().run.state != RunState::Failed {
-            assert!(tokio::time::Instant::now() < deadline);
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        assert!(ledger.0.lock().unwrap().in_effect.is_empty());
+        let mut wanted = diamond("keyed");
+        wanted.steps[0] = StepSpec::new("begin", "keyed", "begin").always_undoable();
+        let run = submit(&store, &wanted).await;
+        cancel_run(&store, &run).await;
+        let (cancel, _) = ledger.engine(&store, None);
+        in_state(&store, &run, RunState::Cancelled).await;
+        assert_eq!(ledger.world().calls, ["undo begin"]);
+        check_journal(&store, &run).await;
         cancel.cancel();
     }
 }
@@ -156,119 +127,147 @@ async fn an_undo_that_keeps_failing_leaves_the_run_stuck_until_a_person_retries(
 async fn a_panic_an_unknown_kind_and_a_time_limit_are_coded_failures() {
     for database in TestDatabase::both().await {
         let (store, ledger) = (database.open().await, Ledger::default());
-        ledger.0.lock().unwrap().hanging.insert("hangs".into());
-        let (_engine, cancel, _) = ledger.engine(&store, None);
-        for (step, code) in [
+        ledger.world().hanging.insert("hangs".into());
+        ledger.world().deaf.insert("deaf".into());
+        let (cancel, _) = ledger.engine(&store, None);
+        let kinds = [
             (
                 StepSpec::new("panics", "keyed", "Panics").input(json!({"panics": true})),
                 "internal",
             ),
             (StepSpec::new("unknown", "no_such_kind", "Unknown"), "internal"),
             (StepSpec::new("hangs", "keyed", "Hangs").timeout_ms(30), "timed-out"),
-        ] {
-            let mut step = step.undoable();
-            step.retry = greenroom::model::plan::Retry::NEVER;
-            let plan = Plan {
-                kind: "one".into(),
-                title: "One".into(),
-                subject: format!("one-{}", step.key),
-                steps: vec![step],
-            };
-            let record = at_rest(&store, &submit(&store, &plan).await).await;
+            (StepSpec::new("deaf", "keyed", "Deaf").timeout_ms(30), "timed-out"),
+        ];
+        for (wanted, code) in kinds {
+            let wanted = plan(&wanted.key.clone(), vec![wanted.retry(Retry::NEVER).undoable()]);
+            let run = submit(&store, &wanted).await;
+            let record = at_rest(&store, &run).await;
+            assert_eq!(record.run.state, RunState::Failed);
             assert_eq!(record.run.fault.as_ref().unwrap().code, code, "{record:#?}");
+            check_journal(&store, &run).await;
         }
+        assert!(
+            ledger.world().in_effect.is_empty(),
+            "also a step that broke or was cut off is undone"
+        );
         cancel.cancel();
     }
 }
 
 #[tokio::test]
-async fn a_raw_effect_in_doubt_waits_for_a_person_who_says_done() {
+async fn a_key_in_doubt_is_sent_again_and_never_another_in_its_place() {
     for database in TestDatabase::both().await {
         let (store, ledger) = (database.open().await, Ledger::default());
-        let run = submit(&store, &diamond("raw")).await;
-        // A worker that dies between intent and outcome: claim, write the intent, and never be seen again.
-        let (_dead, cancel, handle) = ledger.engine(
-            &store,
-            Some(std::sync::Arc::new(|point| {
-                assert!(
-                    !(point.place == "after_intent" && point.step == "begin"),
-                    "the worker dies here"
-                );
-            })),
-        );
-        while store.open_attempts(&run).await.unwrap().is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        cancel.cancel();
-        handle.await.unwrap();
-        expire(&store, &run).await;
-        let (_engine, cancel, _) = ledger.engine(&store, None);
-        let record = at_rest(&store, &run).await;
-        assert_eq!(
-            (record.run.state, states(&record)[0]),
-            (RunState::Blocked, StepState::InDoubt)
-        );
-        say(
-            &store,
-            &run,
-            Signal::Complete {
-                step: "begin".into(),
-                reason: "I looked: it is done".into(),
-            },
-        )
-        .await;
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        while store.run(&run).await.unwrap().unwrap().run.state != RunState::Succeeded {
-            assert!(tokio::time::Instant::now() < deadline);
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        ledger.world().doubtful.insert("only".into());
+        let (cancel, _) = ledger.engine(&store, None);
+        let run = submit(&store, &plan("x", vec![step("only", "keyed", &[])])).await;
+        assert_eq!(at_rest(&store, &run).await.run.state, RunState::Succeeded);
+        assert_eq!(ledger.world().sent["only"].len(), 1, "two tries, one key");
+        assert_eq!(ledger.world().applied.len(), 1);
+        check_journal(&store, &run).await;
         cancel.cancel();
     }
+}
+
+#[tokio::test]
+async fn a_guarded_step_that_does_not_know_is_looked_at_before_anything_else() {
+    for database in TestDatabase::both().await {
+        let (store, ledger) = (database.open().await, Ledger::default());
+        ledger.world().doubtful.insert("only".into());
+        ledger.world().silent = 1;
+        let (cancel, _) = ledger.engine(&store, None);
+        let run = submit(&store, &plan("x", vec![step("only", "guarded", &[])])).await;
+        assert_eq!(at_rest(&store, &run).await.run.state, RunState::Succeeded);
+        assert_eq!(ledger.world().calls, ["do only", "probe only", "probe only"]);
+        check_journal(&store, &run).await;
+        cancel.cancel();
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_may_fail_does_not_hold_up_the_rest() {
+    let database = TestDatabase::sqlite();
+    let (store, ledger) = (database.open().await, Ledger::default());
+    ledger.world().failing.insert("left".into(), 9);
+    let (cancel, _) = ledger.engine(&store, None);
+    let mut wanted = diamond("keyed");
+    wanted.steps[1].on_failure = OnFailure::Continue;
+    let run = submit(&store, &wanted).await;
+    let record = at_rest(&store, &run).await;
+    assert_eq!(
+        (record.run.state, record.steps[1].state),
+        (RunState::Succeeded, StepState::Failed)
+    );
+    cancel.cancel();
 }
 
 #[tokio::test]
 async fn runs_of_one_subject_wait_for_each_other_and_a_key_makes_two_requests_one() {
     for database in TestDatabase::both().await {
         let (store, ledger) = (database.open().await, Ledger::default());
-        ledger.0.lock().unwrap().hanging.insert("left".into());
-        let (_engine, cancel, _) = ledger.engine(&store, None);
+        ledger.world().hanging.insert("left".into());
+        let (cancel, _) = ledger.engine(&store, None);
         let first = submit(&store, &diamond("keyed")).await;
         let second = submit(&store, &diamond("keyed")).await;
-        while !ledger.0.lock().unwrap().in_effect.contains_key("left") {
-            tokio::task::yield_now().await;
-        }
+        let other = submit(&store, &plan("stk_other", vec![step("only", "keyed", &[])])).await;
+        ledger
+            .until("at the left step", |world| world.in_effect.contains_key("left"))
+            .await;
+        assert_eq!(at_rest(&store, &other).await.run.state, RunState::Succeeded, "others go on");
         assert_eq!(store.run(&second).await.unwrap().unwrap().run.state, RunState::Pending);
-        ledger.0.lock().unwrap().hanging.clear();
-        say(
-            &store,
-            &first,
-            Signal::Cancel {
-                reason: "make room".into(),
-            },
-        )
-        .await;
+        ledger.world().hanging.clear();
+        cancel_run(&store, &first).await;
         assert_eq!(at_rest(&store, &second).await.run.state, RunState::Succeeded);
+        let (all, total) = store.runs_of(Some("stk_reference"), None, 10).await.unwrap();
+        assert_eq!((all.len(), total, &all[0].run.id), (2, 2, &second), "newest first");
+        let (older, total) = store.runs_of(Some("stk_reference"), Some(&second), 10).await.unwrap();
+        assert_eq!((older.len(), total, &older[0].run.id), (1, 2, &first));
 
-        let mut tx = store.write(&TEST, "x", "x").await.unwrap();
-        let one = tx.insert_run(&diamond("keyed"), &TEST, Some("key")).await.unwrap();
-        let two = tx.insert_run(&diamond("keyed"), &TEST, Some("key")).await.unwrap();
+        let mut tx = store.journal().await.unwrap();
+        let one = tx
+            .insert_run(&diamond("keyed"), &super::ledger::TEST, Some("key"))
+            .await
+            .unwrap();
+        let two = tx
+            .insert_run(&diamond("keyed"), &super::ledger::TEST, Some("key"))
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         assert_eq!(one, two);
         cancel.cancel();
     }
 }
 
-/// Lets the lease of a dead worker run out, without waiting for it.
-pub async fn expire(store: &Store, run: &RunId) {
-    let pool = sqlx::any::AnyPoolOptions::new()
-        .max_connections(1)
-        .connect(store.url())
-        .await
-        .unwrap();
-    sqlx::query("UPDATE runs SET lease_until = 0 WHERE id = $1")
-        .bind(run.as_str().to_owned())
-        .execute(&pool)
-        .await
-        .unwrap();
-    pool.close().await;
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stops_no_other_run_and_hides_none() {
+    for database in TestDatabase::both().await {
+        let (store, ledger) = (database.open().await, Ledger::default());
+        let broken = submit(&store, &plan("broken", vec![step("only", "keyed", &[])])).await;
+        tamper(&store, "UPDATE run_steps SET spec = '{' WHERE run_id = $1", &broken).await;
+        let (cancel, _) = ledger.engine(&store, None);
+        let run = submit(&store, &diamond("keyed")).await;
+        assert_eq!(at_rest(&store, &run).await.run.state, RunState::Succeeded);
+        let (all, total) = store.runs_of(None, None, 10).await.unwrap();
+        assert_eq!((all.len(), total), (1, 2));
+        assert!(store.run(&broken).await.is_err(), "and whoever asks for it is told");
+        cancel.cancel();
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_was_changed_or_cut_shows_where() {
+    let database = TestDatabase::sqlite();
+    let (store, ledger) = (database.open().await, Ledger::default());
+    let (cancel, _) = ledger.engine(&store, None);
+    let run = submit(&store, &diamond("keyed")).await;
+    at_rest(&store, &run).await;
+    let mut entries = store.run_journal(&run).await.unwrap();
+    let whole = entries.clone();
+    entries[2].actor = "user:mallory".into();
+    assert_eq!(first_break(&run, &entries), Some(3));
+    let mut entries = whole;
+    entries.remove(3);
+    assert_eq!(first_break(&run, &entries), Some(4));
+    cancel.cancel();
 }
