@@ -24,19 +24,10 @@ const keyOf = (node) => node.nodeType === 1 ? node.dataset.key || node.id || "" 
 const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && keyOf(a) === keyOf(b);
 
 function morph(from, to) {
-  if (from.nodeType !== 1) {
-    if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue;
-    return;
-  }
+  if (from.nodeType !== 1) { if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue; return; }
   if ("keep" in from.dataset) return;
-  for (const { name } of [...from.attributes]) {
-    const own = name === "open" && from.nodeName === "DETAILS";
-    if (!own && !to.hasAttribute(name)) from.removeAttribute(name);
-  }
-  for (const { name, value } of to.attributes) {
-    const own = name === "open" && from.nodeName === "DETAILS";
-    if (!own && from.getAttribute(name) !== value) from.setAttribute(name, value);
-  }
+  for (const { name } of [...from.attributes]) if (name !== "open" && !to.hasAttribute(name)) from.removeAttribute(name);
+  for (const { name, value } of to.attributes) if (name !== "open" && from.getAttribute(name) !== value) from.setAttribute(name, value);
   let at = from.firstChild;
   for (const wanted of [...to.childNodes]) {
     let found = at;
@@ -122,24 +113,19 @@ async function tail(box) {
   if (state.busy || !state.open || (!more && !box.closest("details")?.open)) return;
   state.busy = true;
   try {
-    const source = box.dataset.tail ?? box.dataset.tailMore;
-    const { ok, doc } = await page(`${source}?after=${state.after}&line=${state.line}`);
+    const { ok, doc } = await page(`${box.dataset.tail ?? box.dataset.tailMore}?after=${state.after}&line=${state.line}`);
     const part = ok && $("[data-fragment]", doc);
     if (!part) return;
-    state.after = Number(part.dataset.next);
-    state.line = Number(part.dataset.line);
-    state.open = part.dataset.open === "1";
+    const nothing = state.line === 1;
+    Object.assign(state, { after: Number(part.dataset.next), line: Number(part.dataset.line), open: part.dataset.open === "1" });
     const log = more ? box : $(".log", box) ?? box.appendChild(Object.assign(document.createElement("pre"), { className: "log", tabIndex: 0 }));
-    if (!more) $("p", box)?.remove();
-    const atEnd = more ? innerHeight + scrollY >= document.body.scrollHeight - 40 : log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
-    if (more) { log.append(...part.children); if (log.children.length) $(".none-yet")?.remove(); }
-    else {
-      log.append(all("li span", part).map((line) => `${line.textContent}\n`).join(""));
-      log.dataset.lines = state.line - 1;
-      if (state.line === 1) log.dataset.none = log.textContent = state.open ? "Nothing yet.\n" : "It said nothing.\n";
-      else if (log.dataset.none) { log.textContent = log.textContent.replace(log.dataset.none, ""); delete log.dataset.none; }
-    }
-    if (atEnd && part.children.length) more ? scrollTo(0, document.body.scrollHeight) : (log.scrollTop = log.scrollHeight);
+    const pane = more ? document.scrollingElement : log;
+    const atEnd = pane.scrollTop + pane.clientHeight >= pane.scrollHeight - 40;
+    if (!part.children.length) { if (nothing && !more) log.textContent = state.open ? "Nothing yet" : "It said nothing"; }
+    else if (more) log.append(...part.children);
+    else log.textContent = (nothing ? "" : log.textContent) + all("li span", part).map((line) => `${line.textContent}\n`).join("");
+    (more ? state.line > 1 && $(".none-yet") : $("p", box))?.remove();
+    if (atEnd && part.children.length) pane.scrollTop = pane.scrollHeight;
   } catch { /* tried again at the next change */ } finally { state.busy = false; }
 }
 setInterval(() => { if (!document.hidden) all("details[open] [data-tail], [data-tail-more]").forEach(tail); }, 2000);
@@ -184,6 +170,7 @@ async function check(form) {
     into.replaceChildren(...part.childNodes);
     const errors = new Map(all("[data-error]", into).map((e) => [e.dataset.error, e.textContent]));
     for (const slot of all("[data-error-for]", form)) slot.textContent = errors.get(slot.dataset.errorFor) ?? "";
+    tell();
   } catch { /* the server checks again when the form is sent */ } finally { into.removeAttribute("aria-busy"); }
 }
 
@@ -248,7 +235,7 @@ document.addEventListener("click", async (event) => {
   if (!target) return;
   if (target.dataset.copy) {
     await navigator.clipboard?.writeText(target.dataset.copy);
-    target.setAttribute("aria-label", "Copied");
+    target.ariaLabel = "Copied";
     target.replaceChildren("✓");
   }
   if (target.dataset.fill) {
@@ -303,12 +290,18 @@ function tick() {
   for (const bar of all("progress[data-from]")) bar.value = now - Date.parse(bar.dataset.from);
 }
 
+// Times as they are here.
+function tell() {
+  for (const time of all("time[data-time]")) {
+    const at = new Date(time.dateTime);
+    time.title = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    if (time.dataset.time === "day") time.textContent = at.toLocaleString(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  }
+}
+
 // What has to be done to new content as well.
 function dress() {
-  for (const time of all("time[data-time]:not([data-local])")) {
-    time.title = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
-    if (time.dataset.time === "day") time.textContent = new Date(time.dateTime).toLocaleString(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-  }
+  tell();
   all("[data-tail-more]").forEach(tail);
   all("details[open] [data-tail]").forEach(tail);
   listen();

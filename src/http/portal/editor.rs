@@ -21,7 +21,7 @@ const FILE: &str = "greenroom.json";
 
 // What a new app's editor begins with: the least that is accepted, ready to be filled in.
 const SKELETON: &str = r#"{
-  "apiVersion": "greenroom.dev/v1",
+  "apiVersion": "greenroom/v1",
   "kind": "App",
   "metadata": {
     "name": "my-app",

@@ -120,33 +120,8 @@ fn diff_lines(text: &str) -> Vec<Value> {
 }
 
 // Words that messages begin with. Anything else may be a name, which is not to be changed.
-const OPENERS: [&str; 25] = [
-    "a",
-    "all",
-    "an",
-    "at",
-    "did",
-    "each",
-    "either",
-    "it",
-    "its",
-    "launch",
-    "no",
-    "nobody",
-    "nothing",
-    "one",
-    "only",
-    "say",
-    "someone",
-    "something",
-    "that",
-    "the",
-    "there",
-    "this",
-    "use",
-    "write",
-    "you",
-];
+const OPENERS: &str = "a add all an at did each either it its launch no nobody nothing one only say someone something that the there \
+                       this use write you";
 
 /// A message as a sentence on a page: a capital at the front unless that is a name, a full stop at the end, and what stands
 /// between backticks as code.
@@ -156,7 +131,11 @@ fn sentence(text: &str) -> Value {
         return Value::from("");
     };
     let stop = if text.ends_with(['.', '!', '?', ':']) { "" } else { "." };
-    let whole = if text.split(' ').next().is_some_and(|word| OPENERS.contains(&word)) {
+    let whole = if text
+        .split(' ')
+        .next()
+        .is_some_and(|word| OPENERS.split(' ').any(|opener| opener == word))
+    {
         format!("{}{}{stop}", first.to_ascii_uppercase(), &text[1..])
     } else {
         format!("{text}{stop}")

@@ -111,6 +111,11 @@ async fn show_log(
     let mut log = Lines::from(Place::asked(&query));
     while log.add(&state.control.step_log(&actor, &id, &key, log.next).await?) {}
     let step = run.steps.iter().find(|step| step.key == key);
+    // A step that ended says no more, though its run goes on; what it said last may take a moment to arrive.
+    let over = step
+        .and_then(|step| step.ended_at)
+        .is_some_and(|end| look.now.since(end) > 10_000);
+    log.open &= !over;
     let title = step.map_or(key.as_str(), |step| step.title.as_str());
     let context = json!({
             "title": title,

@@ -40,7 +40,7 @@ pub struct Row {
 impl Timeline {
     /// The timeline of a run.
     pub fn of(run: &RunView, now: Timestamp) -> Self {
-        let rows: Vec<Row> = run.steps.iter().map(|step| row(step, &run.steps, now)).collect();
+        let rows: Vec<Row> = (0..run.steps.len()).map(|index| row(index, &run.steps, now)).collect();
         Self {
             done: run.steps.iter().filter(|s| is_done(s.state)).count(),
             total: run.steps.len(),
@@ -55,9 +55,12 @@ fn is_done(state: StepState) -> bool {
     matches!(state, StepState::Succeeded | StepState::Skipped)
 }
 
-fn row(step: &StepView, all: &[StepView], now: Timestamp) -> Row {
+fn row(index: usize, all: &[StepView], now: Timestamp) -> Row {
+    let step = &all[index];
     let took = step.started_at.map(|start| step.ended_at.unwrap_or(now).since(start));
-    let waits_for = if step.state == StepState::Waiting {
+    // That a step comes after the one above it goes without saying.
+    let obvious = index > 0 && step.after.len() == 1 && step.after[0] == all[index - 1].key;
+    let waits_for = if step.state == StepState::Waiting && !obvious {
         let open = |key: &&String| all.iter().any(|other| &other.key == *key && !is_done(other.state));
         let title = |key: &String| all.iter().find(|other| &other.key == key).map(|other| other.title.clone());
         step.after.iter().filter(open).filter_map(title).collect()

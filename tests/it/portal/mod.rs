@@ -1,5 +1,8 @@
 //! The portal: what pages show in each state, that forms keep what was typed, and the ways in.
 
+mod catalogue;
 mod forms;
 mod pages;
+mod places;
 mod samples;
+mod seen;

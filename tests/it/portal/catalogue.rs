@@ -1,0 +1,170 @@
+//! A bookshop's apps, and the form that launches them.
+
+use super::samples::NOW;
+use greenroom::control::stacks::LaunchOptions;
+use greenroom::http::portal::fields::Fields;
+use greenroom::http::portal::launch::Form;
+use greenroom::model::stack::Size;
+use greenroom::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView, VersionView};
+use std::collections::BTreeMap;
+
+pub(super) fn apps() -> Vec<AppSummary> {
+    let app = |name: &str, title: &str, description: &str, needs: &[&str], databases: &[(&str, bool)], public: bool| AppSummary {
+        name: name.into(),
+        title: title.into(),
+        description: description.into(),
+        kind: if public { "website" } else { "service" }.into(),
+        dev_owner: "team-books".into(),
+        ops_owner: "platform".into(),
+        depends_on: needs.iter().map(|n| (*n).to_owned()).collect(),
+        databases: databases
+            .iter()
+            .map(|(resource, fixture)| DatabaseView {
+                key: format!("{name}/{resource}"),
+                engine: "sqlite".into(),
+                choices: if *fixture {
+                    vec!["fixture".into(), "empty".into()]
+                } else {
+                    vec!["empty".into()]
+                },
+                default: if *fixture { "fixture" } else { "empty" }.into(),
+            })
+            .collect(),
+        public,
+        default_ref: "main".into(),
+        version: 4,
+        updated_at: NOW.plus(-86_400_000 * 3),
+    };
+    vec![
+        app(
+            "catalogue",
+            "Catalogue API",
+            "Every book, its authors and what it costs",
+            &[],
+            &[("db", true)],
+            false,
+        ),
+        app(
+            "mailer",
+            "Mailer",
+            "Sends what other apps ask for, to a folder on stacks",
+            &[],
+            &[],
+            false,
+        ),
+        app(
+            "payments",
+            "Payments",
+            "Takes money; on stacks from test cards only",
+            &["mailer"],
+            &[("ledger", false)],
+            false,
+        ),
+        app(
+            "reviews",
+            "Reviews API",
+            "What readers say about books",
+            &["catalogue"],
+            &[("db", true)],
+            false,
+        ),
+        app(
+            "search",
+            "Search",
+            "Finds books by a word, a half-remembered title or a colour of the cover",
+            &["catalogue"],
+            &[],
+            false,
+        ),
+        app(
+            "storefront",
+            "Storefront",
+            "The shop that readers see: shelves, reviews, basket",
+            &["catalogue", "reviews", "payments"],
+            &[],
+            true,
+        ),
+        app(
+            "warehouse",
+            "Warehouse",
+            "Where a book lies and when it leaves",
+            &["catalogue", "mailer"],
+            &[("db", true)],
+            false,
+        ),
+    ]
+}
+
+pub(super) const DESCRIPTOR: &str = r#"{
+  "apiVersion": "greenroom/v1",
+  "kind": "App",
+  "metadata": { "name": "reviews", "title": "Reviews API" },
+  "spec": {
+    "type": "service",
+    "owners": { "dev": "team-books", "ops": "platform" },
+    "repository": "https://git.bookshop.example/reviews.git",
+    "recipes": [{ "name": "python-service" }],
+    "dependsOn": [{ "app": "catalogue" }],
+    "processes": { "web": { "command": ["python3", "app.py"] } },
+    "ports": { "http": { "protocol": "http" } }
+  }
+}
+"#;
+
+pub(super) fn app_view() -> AppView {
+    AppView {
+        summary: apps().remove(3),
+        needs: vec!["catalogue".into()],
+        needed_by: vec!["storefront".into()],
+        descriptor: DESCRIPTOR.into(),
+    }
+}
+
+pub(super) fn versions() -> Vec<VersionView> {
+    vec![
+        VersionView {
+            version: 2,
+            actor: "user:grace".into(),
+            at: NOW.plus(-86_400_000),
+            diff: "--- version 1\n+++ version 2\n@@ -1,2 +1,2 @@\n-  \"type\": \"worker\",\n+  \"type\": \"service\",\n".into(),
+        },
+        VersionView {
+            version: 1,
+            actor: "user:ada".into(),
+            at: NOW.plus(-86_400_000 * 9),
+            diff: "--- version 0\n+++ version 1\n@@ -0,0 +1 @@\n+{}\n".into(),
+        },
+    ]
+}
+
+pub(super) fn revisions() -> Vec<RevisionView> {
+    let one = |name: &str, kind: &str, subject: &str, ago: i64| RevisionView {
+        name: name.into(),
+        kind: kind.into(),
+        commit: "4c0ffee14c0ffee14c0ffee14c0ffee14c0ffee1".into(),
+        at: NOW.plus(-ago * 3_600_000),
+        subject: subject.into(),
+        author: "Grace".into(),
+    };
+    vec![
+        one("main", "branch", "Show half stars", 3),
+        one("feature/winter-sale", "branch", "Put the sale on the front page", 30),
+        one("v1.1", "tag", "Release 1.1", 200),
+        one("v1.0", "tag", "Release 1.0", 900),
+        one("4c0ffee1", "commit", "Show half stars <b>", 3),
+    ]
+}
+
+pub(super) fn form(typed: &[(&str, &str)]) -> Form {
+    Form {
+        apps: apps(),
+        options: LaunchOptions {
+            providers: vec![("sandbox".into(), "bubblewrap".into())],
+            sizes: Size::ALL.to_vec(),
+            lease_default: "8h".into(),
+            lease_maximum: "14d".into(),
+        },
+        typed: Fields(typed.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+        revisions: BTreeMap::new(),
+    }
+}
