@@ -102,7 +102,10 @@ pub fn main() -> ExitCode {
                 .into(),
         )),
     };
-    done.unwrap_or_else(|problem| {
+    done.unwrap_or_else(|mut problem| {
+        if problem.code == "not-signed-in" {
+            "Use `greenroom login URL`, or give a token with --token or GREENROOM_TOKEN".clone_into(&mut problem.hint);
+        }
         output.problem(&problem);
         ExitCode::FAILURE
     })
@@ -151,20 +154,19 @@ fn offline(output: Output, command: impl FnOnce(&mut dyn std::io::Write) -> std:
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Waits for Ctrl-C, or for being told to end.
+/// Waits for Ctrl-C, for being told to end, or for the terminal to be closed.
 pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+    let one = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signals) => {
+            signals.recv().await;
         }
+        Err(_) => std::future::pending().await,
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+        () = one(SignalKind::interrupt()) => {}
+        () = one(SignalKind::terminate()) => {}
+        () = one(SignalKind::hangup()) => {}
     }
 }
 

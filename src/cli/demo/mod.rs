@@ -9,6 +9,7 @@ mod organisation;
 mod stage;
 
 use super::output::Output;
+use super::stack::public_links;
 use super::{INTERRUPTED, Result, interrupted};
 use clap::Args;
 use stage::{Stage, StageOptions};
@@ -85,7 +86,7 @@ async fn show(stage: &Stage, output: Output) -> Result<()> {
         stack.name,
         crate::model::time::show_length(took)
     ));
-    for link in stack.links.iter().filter(|link| link.public) {
+    for link in public_links(&stack) {
         output.link(&link.label, &link.url);
     }
     let link = stage.sign_in_link().await?;

@@ -2,11 +2,11 @@
 //! elsewhere a line for each beginning that takes a while and for each end.
 
 use super::{Colour, plain};
-use crate::model::run::StepState;
+use crate::model::run::{RunState, StepState};
 use crate::model::time::{Timestamp, show_length};
 use crate::wire::runs::{RunView, StepView};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ pub struct Progress {
     silent: bool,
     live: Option<Live>,
     shown: BTreeMap<String, StepState>,
+    failed: BTreeSet<String>,
+    // Steps that began a moment ago: where lines stay, a beginning is only said where its end takes a while.
+    begun: BTreeMap<String, (Timestamp, String)>,
     latest: Option<RunView>,
 }
 
@@ -44,6 +47,8 @@ impl Progress {
             silent,
             live,
             shown: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            begun: BTreeMap::new(),
             latest: None,
         }
     }
@@ -63,7 +68,16 @@ impl Progress {
                 continue;
             }
             let before = self.shown.insert(step.key.clone(), step.state);
+            // A failure may have been undone by the time it is seen.
+            let failed = step.fault.is_some() && !matches!(step.state, StepState::Running | StepState::Backoff);
+            if failed && self.failed.insert(step.key.clone()) {
+                self.print(&failure(step, self.colour));
+            }
             self.changed(step, before, now);
+        }
+        if matches!(run.state, RunState::Failed | RunState::Cancelled) {
+            let text = "what it had done is undone, nothing is left";
+            self.print(&format!("{} {text}", self.colour.yellow("↺")));
         }
         self.latest = Some(run.clone());
         self.tick(now);
@@ -71,6 +85,10 @@ impl Progress {
 
     /// Moves the clocks on.
     pub fn tick(&mut self, now: Timestamp) {
+        let slow = |(_, (at, _)): (&String, &mut (Timestamp, String))| now.since(*at) > SLOW_MS;
+        for (_, (_, line)) in self.begun.extract_if(.., |key, value| slow((key, value))) {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        }
         let (Some(live), Some(run)) = (&self.live, &self.latest) else {
             return;
         };
@@ -103,11 +121,28 @@ impl Progress {
         }
     }
 
+    // One line that stays, above the moving ones.
+    fn print(&self, line: &str) {
+        match &self.live {
+            Some(live) => {
+                let _ = live.bars.println(line);
+            }
+            None => {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            }
+        }
+    }
+
     fn changed(&mut self, step: &StepView, before: Option<StepState>, now: Timestamp) {
         let line = still(step, before, self.colour);
         let Some(live) = &mut self.live else {
-            if let Some(line) = line {
-                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            self.begun.remove(&step.key);
+            match line {
+                Some(line) if step.state == StepState::Running => {
+                    self.begun.insert(step.key.clone(), (now, line));
+                }
+                Some(line) => self.print(&line),
+                None => {}
             }
             return;
         };
@@ -129,6 +164,9 @@ impl Progress {
         }
     }
 }
+
+// How long a step may work before its beginning is said.
+const SLOW_MS: i64 = 400;
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
@@ -153,7 +191,9 @@ fn still(step: &StepView, before: Option<StepState>, colour: Colour) -> Option<S
     };
     let why = step.fault.as_ref().map(|fault| plain(&fault.to_string())).unwrap_or_default();
     Some(match step.state {
-        StepState::Waiting | StepState::Ready | StepState::Cancelled => return None,
+        StepState::Waiting | StepState::Ready | StepState::Cancelled | StepState::Failed => return None,
+        // What had nothing to undo is none of anybody's business.
+        StepState::Undone if before != Some(StepState::Undoing) => return None,
         StepState::Running if matches!(before, Some(StepState::Backoff)) => {
             format!("{} {title}, attempt {}", colour.cyan("·"), step.attempt)
         }
@@ -161,12 +201,15 @@ fn still(step: &StepView, before: Option<StepState>, colour: Colour) -> Option<S
         StepState::Backoff => format!("{} {title}: {why}; it is tried again", colour.yellow("!")),
         StepState::Succeeded => format!("{} {title}{}", colour.green("✓"), colour.dim(&took)),
         StepState::Skipped => format!("{} {title}, skipped", colour.yellow("-")),
-        StepState::Failed => format!("{} {title} failed{}", colour.red("✗"), colour.dim(&took)),
         StepState::InDoubt => format!("{} {title}: it is not known whether it took effect", colour.yellow("?")),
         StepState::Undoing => format!("{} undoing: {title}", colour.yellow("↺")),
         StepState::Undone => format!("{} undone: {title}", colour.yellow("↺")),
         StepState::UndoFailed => format!("{} could not be undone: {title}: {why}", colour.red("✗")),
     })
+}
+
+fn failure(step: &StepView, colour: Colour) -> String {
+    format!("{} {} failed", colour.red("✗"), plain(&step.title))
 }
 
 fn moving(step: &StepView, run: &RunView, now: Timestamp, colour: Colour) -> String {
@@ -183,12 +226,14 @@ fn moving(step: &StepView, run: &RunView, now: Timestamp, colour: Colour) -> Str
     if step.attempt > 1 {
         text += &format!(", attempt {}", step.attempt);
     }
-    let waits = if step.waiting_for.is_empty() {
+    // What the run waits for is said beside the only step that works, and not where it is just that step's name.
+    let alone = run.steps.iter().filter(|other| !is_over(other.state) && other.started_at.is_some()).count() == 1;
+    let waits = if step.waiting_for.is_empty() && alone {
         &run.waiting_for
     } else {
         &step.waiting_for
     };
-    if !waits.is_empty() {
+    if !waits.is_empty() && *waits != step.title {
         text += &colour.dim(&format!("  {}", plain(waits)));
     }
     text

@@ -1,11 +1,12 @@
 //! Looking at staging servers.
 
+use super::wait::public_links;
 use crate::cli::Result;
 use crate::cli::output::{Output, Table, plain};
 use crate::client::Client;
 use crate::clock::{Clock, SystemClock};
 use crate::model::fault::Fault;
-use crate::model::stack::{Link, StackState};
+use crate::model::stack::StackState;
 use crate::model::time::show_length;
 use crate::wire::stacks::StackView;
 use clap::Args;
@@ -92,13 +93,11 @@ fn remaining(stack: &StackView) -> String {
 
 fn print(stack: &StackView, output: Output) {
     output.line(format!("{} is {}", stack.name, stack.state));
-    for link in &stack.links {
-        let label = if link.public {
-            link.label.clone()
-        } else {
-            format!("({})", link.label)
-        };
-        output.link(&label, &link.url);
+    for link in public_links(stack) {
+        output.link(&link.label, &link.url);
+    }
+    for link in stack.links.iter().filter(|link| !link.public) {
+        output.link(&format!("({})", link.label), &link.url);
     }
     output.line("");
     let data: Vec<String> = stack.data.iter().map(|(key, choice)| format!("{key}={choice}")).collect();
@@ -139,11 +138,11 @@ fn print(stack: &StackView, output: Output) {
 /// Opens the address in a browser, or prints it.
 pub async fn open(client: &Client, args: &OpenArgs, output: Output) -> Result {
     let stack = client.show_stack(&args.stack).await?;
-    let wanted = |link: &&Link| match &args.app {
-        Some(app) => link.app.as_str() == app,
-        None => link.public,
+    let found = match &args.app {
+        Some(app) => stack.links.iter().find(|link| link.app.as_str() == app),
+        None => public_links(&stack).into_iter().next(),
     };
-    let Some(link) = stack.links.iter().find(wanted) else {
+    let Some(link) = found else {
         let fault = match &args.app {
             Some(app) => Fault::new("not-found", format!("{} has no address for {app}", stack.name)),
             None => Fault::new("not-found", format!("{} has nothing to open", stack.name)).why(format!("it is {}", stack.state)),

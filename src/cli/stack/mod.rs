@@ -7,6 +7,8 @@ mod logs;
 mod look;
 mod wait;
 
+pub use wait::public_links;
+
 use super::Result;
 use super::connect::Connection;
 use super::output::Output;

@@ -5,6 +5,7 @@ use crate::cli::run::conclude;
 use crate::cli::{INTERRUPTED, Result, follow, interrupted};
 use crate::client::Client;
 use crate::model::run::RunState;
+use crate::model::stack::Link;
 use crate::model::time::show_length;
 use crate::wire::runs::RunView;
 use crate::wire::stacks::{Accepted, StackView};
@@ -57,9 +58,17 @@ fn succeeded(stack: &StackView, run: &RunView, output: Output) {
         .ended_at
         .map(|ended| format!(" in {}", show_length(ended.since(run.created_at))));
     output.done(format!("{} is {}{}", stack.name, stack.state, took.unwrap_or_default()));
-    for link in stack.links.iter().filter(|link| link.public) {
+    for link in public_links(stack) {
         output.link(&link.label, &link.url);
     }
+}
+
+/// The links that are meant for people: what was launched for itself before what others need.
+pub fn public_links(stack: &StackView) -> Vec<&Link> {
+    let place = |link: &Link| stack.apps.iter().position(|app| app.app == link.app.as_str());
+    let mut links: Vec<&Link> = stack.links.iter().filter(|link| link.public).collect();
+    links.sort_by_key(|link| std::cmp::Reverse(place(link)));
+    links
 }
 
 fn advise(stack: &StackView, output: Output) {

@@ -1,0 +1,7 @@
+//! The command line as a person meets it: the real program, its words and its exit codes.
+
+mod demo;
+mod help;
+mod offline;
+mod program;
+mod story;

@@ -1,0 +1,193 @@
+//! A day at the command line, against a real server that launches nothing.
+
+use super::program::{Said, greenroom};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+struct Server {
+    home: tempfile::TempDir,
+    process: Child,
+    url: String,
+    token: String,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let token = crate::support::access::token(&format!("sqlite:{}", data.join("greenroom.db").display())).await;
+        let arguments = ["--json", "serve", "--listen", "127.0.0.1:0", "--data", "data"];
+        let mut process = greenroom(home.path(), &arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+        Self {
+            home,
+            process,
+            url: said["url"].as_str().unwrap().to_owned(),
+            token,
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        Said::by(&mut self.command(arguments))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        greenroom(self.home.path(), arguments)
+    }
+
+    fn login(&self) {
+        let said = Said::by(self.command(&["login", &self.url]).env("GREENROOM_TOKEN", &self.token));
+        assert!(said.out().contains("as admin (admin)"), "{said}");
+    }
+
+    // The example organisation's repositories are made by the demo alone; one small one is enough here.
+    fn repository(&self) -> String {
+        let folder = self.home.path().join("shop.git");
+        let git = |arguments: &[&str]| {
+            let done = Command::new("git")
+                .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-C"])
+                .arg(&folder)
+                .args(arguments)
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{done:?}");
+        };
+        std::fs::create_dir(&folder).unwrap();
+        git(&["init", "--quiet", "--initial-branch=main"]);
+        std::fs::write(folder.join("app.py"), "print('hello')\n").unwrap();
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "--message", "Open the shop"]);
+        git(&["tag", "v1.0"]);
+        folder.display().to_string()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn descriptor(folder: &Path, repository: &str, title: &str) -> String {
+    let file = folder.join("shop.json");
+    let text = serde_json::json!({
+        "apiVersion": "greenroom/v1", "kind": "App",
+        "metadata": {"name": "shop", "title": title},
+        "spec": {
+            "type": "website", "owners": {"dev": "shop-team", "ops": "night-shift"},
+            "repository": repository, "recipes": [{"name": "python-app"}],
+            "processes": {"web": {"command": ["python3", "app.py"]}},
+            "ports": {"web": {"public": true}},
+        }
+    });
+    std::fs::write(&file, format!("{text:#}")).unwrap();
+    file.display().to_string()
+}
+
+#[tokio::test]
+async fn a_login_is_kept_for_its_server_and_its_owner_only() {
+    let server = Server::start().await;
+    let said = server.run(&["app", "list", "--server", &server.url]);
+    assert_eq!(said.code(), Some(1), "{said}");
+    assert!(said.err().contains("error[not-signed-in]") && said.err().contains("greenroom login URL"), "{said}");
+    server.login();
+    let file = server.home.path().join(".config/greenroom/login.json");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(server.run(&["app", "list"]).ok().contains("No apps yet"));
+    // The same server under another name is another server: it is not sent the token.
+    let other = if server.url.contains("localhost") {
+        server.url.replace("localhost", "127.0.0.1")
+    } else {
+        server.url.replace("127.0.0.1", "localhost")
+    };
+    let said = server.run(&["app", "list", "--server", &other]);
+    assert!(said.err().contains("not-signed-in"), "{said}");
+}
+
+#[tokio::test]
+async fn apps_are_registered_changed_and_looked_at() {
+    let server = Server::start().await;
+    server.login();
+    let repository = server.repository();
+    let file = descriptor(server.home.path(), &repository, "The shop");
+
+    let said = server.run(&["app", "add", &file]);
+    assert!(said.out().contains("shop is registered, version 1"), "{said}");
+    assert!(server.run(&["app", "list"]).ok().contains("shop  website  main"));
+    let revisions = server.run(&["app", "revisions", "shop"]).ok();
+    assert!(revisions.contains("v1.0") && revisions.contains("Open the shop"), "{revisions}");
+
+    descriptor(server.home.path(), &repository, "The better shop");
+    let said = server.run(&["app", "add", &file, "--edited", "1"]);
+    assert!(said.out().contains("version 2"), "{said}");
+    descriptor(server.home.path(), &repository, "The other shop");
+    let said = server.run(&["app", "add", &file, "--edited", "1"]);
+    assert_eq!(said.code(), Some(1), "{said}");
+    assert!(said.err().contains("error[changed-meanwhile]") && said.err().contains("The better shop"), "{said}");
+
+    std::fs::write(&file, "{\"apiVersion\": \"greenroom/v1\", \"kind\": \"App\", \"metadta\": {}}").unwrap();
+    let said = server.run(&["app", "add", &file]);
+    assert_eq!(said.code(), Some(1), "{said}");
+    assert!(said.err().contains("shop.json:1:45: error[unknown-field]") && said.err().contains("metadata"), "{said}");
+
+    let versions: serde_json::Value = serde_json::from_str(&server.run(&["--json", "app", "versions", "shop"]).ok()).unwrap();
+    assert_eq!(versions.as_array().unwrap().len(), 2);
+    assert_eq!(server.run(&["app", "remove", "shop"]).ok(), "Removed shop\n");
+}
+
+#[tokio::test]
+async fn a_plan_is_shown_and_a_launch_that_cannot_be_is_refused_with_the_nearest() {
+    let server = Server::start().await;
+    server.login();
+    let file = descriptor(server.home.path(), &server.repository(), "The shop");
+    server.run(&["app", "add", &file]).ok();
+
+    let plan = server.run(&["stack", "plan", "shop@v1.0"]).ok();
+    assert!(plan.contains("shop  v1.0") && plan.contains("Open the shop"), "{plan}");
+    assert!(plan.contains("Check out shop at v1.0"), "{plan}");
+
+    let said = server.run(&["stack", "plan", "shpo"]);
+    assert!(said.err().contains("did you mean `shop`?"), "{said}");
+    let said = server.run(&["stack", "launch", "shop@v9"]);
+    assert_eq!(said.code(), Some(1), "{said}");
+    assert!(said.err().contains("error[revision-not-found]"), "{said}");
+    assert!(server.run(&["stack", "list"]).ok().contains("No staging servers"));
+}
+
+#[tokio::test]
+async fn tokens_and_accounts_are_made_shown_once_and_revoked() {
+    let server = Server::start().await;
+    server.login();
+    let made = server.run(&["token", "create", "ci", "--role", "viewer", "--expires-in", "30d"]);
+    let secret = made.out().trim().to_owned();
+    assert!(secret.starts_with("grt_"), "{made}");
+    let list = server.run(&["token", "list"]).ok();
+    assert!(list.contains("ci") && !list.contains(&secret), "{list}");
+    let id = list.lines().find(|line| line.contains("ci")).unwrap().split(' ').next().unwrap();
+    let with = ["app", "list", "--server", &server.url, "--token", &secret];
+    server.run(&with).ok();
+    assert_eq!(server.run(&["token", "revoke", id]).ok(), format!("Revoked {id}\n"));
+    assert!(server.run(&with).err().contains("not-signed-in"));
+
+    let made = server.run(&["user", "create", "ada", "--role", "member"]);
+    assert!(made.out().contains("/sign-in/link/"), "{made}");
+    assert!(server.run(&["user", "list"]).ok().contains("ada    member"));
+}
+
+#[tokio::test]
+async fn a_server_that_is_told_to_end_ends_cleanly() {
+    let mut server = Server::start().await;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(server.process.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(server.process.wait().unwrap().success());
+}
