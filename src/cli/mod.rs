@@ -37,7 +37,6 @@ const INTERRUPTED: u8 = 130;
 #[command(
     name = "greenroom",
     version,
-    propagate_version = true,
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Start with `greenroom demo`: it shows everything on a small bookshop, and leaves nothing behind.\n\

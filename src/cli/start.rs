@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::{Result, interrupted, serve};
 use crate::config::{DEFAULTS, Settings};
-use crate::model::fault::{Fault, Turn};
+use crate::model::fault::Fault;
 use crate::wire::problem::Problem;
 use clap::Args;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
         return Ok(ExitCode::SUCCESS);
     }
     let mut settings = Settings::load(args.settings.as_deref(), std::env::vars()).map_err(|error| {
-        let fault = Fault::new("invalid-request", "The settings cannot be used").why(error);
+        let fault = Fault::new("cannot-start", "The settings cannot be used").why(error);
         Box::new(Problem::from(
             fault.next("`greenroom serve --print-settings` shows every setting"),
         ))
@@ -83,8 +83,5 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
 /// What to say where a server cannot start.
 pub fn cannot_start(error: &anyhow::Error) -> Box<Problem> {
     let why: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let fault = Fault::new("internal", "The server cannot start")
-        .why(why.join(": "))
-        .turn(Turn::You);
-    Box::new(fault.next("Correct the cause and start again").into())
+    Box::new(Fault::new("cannot-start", "The server cannot start").why(why.join(": ")).into())
 }

@@ -138,7 +138,7 @@ async fn apps_are_registered_changed_and_looked_at() {
     std::fs::write(&file, "{\"apiVersion\": \"greenroom/v1\", \"kind\": \"App\", \"metadta\": {}}").unwrap();
     let said = server.run(&["app", "add", &file]);
     assert_eq!(said.code(), Some(1), "{said}");
-    assert!(said.err().contains("shop.json:1:45: error[unknown-field]") && said.err().contains("metadata"), "{said}");
+    assert!(said.err().contains("shop.json:1:47: error[unknown-field]") && said.err().contains("metadata"), "{said}");
 
     let versions: serde_json::Value = serde_json::from_str(&server.run(&["--json", "app", "versions", "shop"]).ok()).unwrap();
     assert_eq!(versions.as_array().unwrap().len(), 2);
