@@ -20,7 +20,7 @@ pub type Result<T, E = Box<Problem>> = std::result::Result<T, E>;
 
 const CONNECT: Duration = Duration::from_secs(5);
 // A launch is planned within the call, which may fetch repositories.
-const ANSWER: Duration = Duration::from_secs(120);
+const ANSWER: Duration = Duration::from_mins(2);
 const PAGE: &str = "200";
 /// How many seconds a log call waits for more.
 pub const LOG_WAIT: u64 = 20;

@@ -18,6 +18,7 @@ pub struct Connection {
     #[arg(
         long,
         env = "GREENROOM_SERVER",
+        hide_env_values = true,
         global = true,
         value_name = "URL",
         help_heading = "Connection"

@@ -83,5 +83,9 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
 /// What to say where a server cannot start.
 pub fn cannot_start(error: &anyhow::Error) -> Box<Problem> {
     let why: Vec<String> = error.chain().map(ToString::to_string).collect();
-    Box::new(Fault::new("cannot-start", "The server cannot start").why(why.join(": ")).into())
+    Box::new(
+        Fault::new("cannot-start", "The server cannot start")
+            .why(why.join(": "))
+            .into(),
+    )
 }

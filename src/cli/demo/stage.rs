@@ -25,7 +25,7 @@ use std::time::Duration;
 const NAME: &str = "bookshop";
 const APPS: [&str; 5] = ["storefront", "catalogue", "reviews", "covers", "mailer"];
 // Far more than it ever takes; only there so that a check ends.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Where to play.
 #[derive(Debug, Clone)]

@@ -101,14 +101,11 @@ impl Progress {
         let done = run.steps.iter().filter(|s| is_over(s.state)).count();
         live.overall.set_length(run.steps.len() as u64);
         live.overall.set_position(done as u64);
-        let mut text = format!("{done} of {} steps", run.steps.len());
-        if let Some(started) = run.started_at {
-            text += &format!(", {}", show_length(now.since(started)));
-        }
-        if let Some(usual) = run.usual_ms {
-            text += &self.colour.dim(&format!(", usually {}", show_length(usual)));
-        }
-        live.overall.set_message(text);
+        let mut parts = vec![format!("{done} of {} steps", run.steps.len())];
+        parts.extend(run.started_at.map(|started| show_length(now.since(started))));
+        let usual = run.usual_ms.map(|usual| format!("usually {}", show_length(usual)));
+        parts.extend(usual.map(|text| self.colour.dim(&text)));
+        live.overall.set_message(parts.join(", "));
     }
 
     /// Takes the moving lines away; what was printed stays.
@@ -213,28 +210,90 @@ fn failure(step: &StepView, colour: Colour) -> String {
 }
 
 fn moving(step: &StepView, run: &RunView, now: Timestamp, colour: Colour) -> String {
-    let mut text = plain(&step.title);
-    if step.state == StepState::Undoing {
-        text = format!("undoing: {text}");
-    }
-    if let Some(started) = step.started_at {
-        text += &format!("  {}", show_length(now.since(started)));
-    }
-    if let Some(usual) = step.usual_ms {
-        text += &colour.dim(&format!(", usually {}", show_length(usual)));
-    }
-    if step.attempt > 1 {
-        text += &format!(", attempt {}", step.attempt);
-    }
+    let title = plain(&step.title);
+    let mut parts = vec![if step.state == StepState::Undoing {
+        format!("undoing: {title}")
+    } else {
+        title
+    }];
+    parts.extend(step.started_at.map(|started| show_length(now.since(started))));
+    let usual = step.usual_ms.map(|usual| format!("usually {}", show_length(usual)));
+    parts.extend(usual.map(|text| colour.dim(&text)));
+    parts.extend((step.attempt > 1).then(|| format!("attempt {}", step.attempt)));
     // What the run waits for is said beside the only step that works, and not where it is just that step's name.
-    let alone = run.steps.iter().filter(|other| !is_over(other.state) && other.started_at.is_some()).count() == 1;
+    let alone = run
+        .steps
+        .iter()
+        .filter(|other| !is_over(other.state) && other.started_at.is_some())
+        .count()
+        == 1;
     let waits = if step.waiting_for.is_empty() && alone {
         &run.waiting_for
     } else {
         &step.waiting_for
     };
     if !waits.is_empty() && *waits != step.title {
-        text += &colour.dim(&format!("  {}", plain(waits)));
+        parts.push(colour.dim(&plain(waits)));
     }
-    text
+    parts.join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fault::Fault;
+
+    fn step(state: StepState) -> StepView {
+        StepView {
+            key: "fetch-shop".into(),
+            kind: "fetch_revision".into(),
+            title: "Fetch shop at v1.0".into(),
+            after: Vec::new(),
+            state,
+            attempt: 1,
+            started_at: Some(Timestamp(1_000)),
+            ended_at: (state == StepState::Succeeded).then_some(Timestamp(1_250)),
+            usual_ms: Some(300),
+            waiting_for: String::new(),
+            fault: None,
+        }
+    }
+
+    #[test]
+    fn what_ended_says_how_long_it_took_and_what_waits_says_nothing() {
+        let line = |state| still(&step(state), None, Colour(false));
+        assert_eq!(line(StepState::Succeeded).as_deref(), Some("✓ Fetch shop at v1.0  250 ms"));
+        assert_eq!(line(StepState::Waiting), None);
+        assert_eq!(line(StepState::Undone), None);
+        let mut tried = step(StepState::Backoff);
+        tried.fault = Some(Fault::new("repository-unreachable", "It cannot be read"));
+        let said = still(&tried, None, Colour(false)).unwrap();
+        assert_eq!(said, "! Fetch shop at v1.0: It cannot be read; it is tried again");
+    }
+
+    #[test]
+    fn a_moving_line_says_since_when_how_long_usually_and_what_it_waits_for() {
+        let mut working = step(StepState::Running);
+        working.waiting_for = "Waiting for another fetch of the same repository".into();
+        let run = RunView {
+            id: "run_1".into(),
+            kind: "launch_stack".into(),
+            title: "Launch shop".into(),
+            subject: "stk_1".into(),
+            actor: "user:ada".into(),
+            state: RunState::Running,
+            waiting_for: String::new(),
+            fault: None,
+            created_at: Timestamp(0),
+            started_at: Some(Timestamp(0)),
+            ended_at: None,
+            usual_ms: None,
+            steps: vec![working.clone()],
+            actions: Vec::new(),
+        };
+        assert_eq!(
+            moving(&working, &run, Timestamp(3_500), Colour(false)),
+            "Fetch shop at v1.0  2.5 s  usually 300 ms  Waiting for another fetch of the same repository"
+        );
+    }
 }

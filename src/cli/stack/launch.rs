@@ -12,6 +12,9 @@ use std::process::ExitCode;
 
 /// Arguments of `stack launch`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    greenroom stack launch storefront --wait\n  \
+    greenroom stack launch storefront@v1.1 catalogue@main --data catalogue/db=fixture --lease 4h --wait")]
 pub struct LaunchArgs {
     #[command(flatten)]
     choices: Choices,

@@ -32,7 +32,11 @@ fn the_check_launches_updates_destroys_and_leaves_nothing() {
     let said = Said::by(&mut demo(home.path(), 24_000));
     let line = line(&said);
     assert_eq!(said.code(), Some(0), "{said}");
-    assert_eq!((&line["ok"], &line["leftovers"]), (&Value::Bool(true), &Value::from(0)), "{said}");
+    assert_eq!(
+        (&line["ok"], &line["leftovers"]),
+        (&Value::Bool(true), &Value::from(0)),
+        "{said}"
+    );
     for part in ["launch_seconds", "update_seconds", "destroy_seconds"] {
         assert!(line[part].as_f64().is_some_and(|seconds| seconds > 0.0), "{said}");
     }
@@ -42,14 +46,21 @@ fn the_check_launches_updates_destroys_and_leaves_nothing() {
 #[test]
 fn a_check_that_is_told_to_stop_says_so_and_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
-    let child = demo(home.path(), 24_020).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = demo(home.path(), 24_020)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     // Once its folder holds a sandbox, the launch is under way.
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let under_way = || {
         let folders = std::fs::read_dir(home.path()).unwrap().flatten();
         let sandboxes = folders.filter_map(|folder| std::fs::read_dir(folder.path().join("sandboxes")).ok());
-        sandboxes.flatten().flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("nod_"))
+        sandboxes
+            .flatten()
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("nod_"))
     };
     while !under_way() {
         assert!(Instant::now() < deadline, "the launch never began");
@@ -59,6 +70,10 @@ fn a_check_that_is_told_to_stop_says_so_and_leaves_nothing() {
     let said = Said(child.wait_with_output().unwrap());
     assert_eq!(said.code(), Some(1), "{said}");
     let line = line(&said);
-    assert_eq!((&line["ok"], &line["error"]["code"]), (&Value::Bool(false), &Value::from("cancelled")), "{said}");
+    assert_eq!(
+        (&line["ok"], &line["error"]["code"]),
+        (&Value::Bool(false), &Value::from("cancelled")),
+        "{said}"
+    );
     assert!(is_empty(home.path()), "{said}");
 }

@@ -25,7 +25,12 @@ fn the_groups_say_what_they_can_do() {
 #[test]
 fn the_commands_that_begin_something_explain_themselves() {
     let mut all = String::new();
-    for command in [&["demo", "-h"][..], &["serve", "-h"], &["stack", "launch", "-h"], &["login", "-h"]] {
+    for command in [
+        &["demo", "-h"][..],
+        &["serve", "-h"],
+        &["stack", "launch", "-h"],
+        &["login", "-h"],
+    ] {
         all += &help(command);
         all += "\n========\n";
     }

@@ -13,10 +13,16 @@ fn a_command_line_that_is_not_understood_exits_with_2_and_says_why() {
     for (arguments, wanted) in [
         (&["stack", "launch"][..], "<APP[@REVISION]>"),
         (&["stack", "launch", "shop@"], "there is no revision after `@`"),
-        (&["stack", "launch", "shop", "--data", "db=fixture"], "write it like catalogue/db=fixture"),
+        (
+            &["stack", "launch", "shop", "--data", "db=fixture"],
+            "write it like catalogue/db=fixture",
+        ),
         (&["stack", "launch", "shop", "--size", "huge"], "small or medium or large"),
         (&["stakc"], "a similar subcommand exists: 'stack'"),
-        (&["user", "create", "ada", "--role", "king"], "use viewer, member, operator or admin"),
+        (
+            &["user", "create", "ada", "--role", "king"],
+            "use viewer, member, operator or admin",
+        ),
     ] {
         let said = said(arguments);
         assert_eq!(said.code(), Some(2), "{said}");
@@ -58,7 +64,10 @@ fn a_wrong_setting_names_its_file() {
     std::fs::write(home.path().join("greenroom.toml"), "[server]\nlissen = \"x\"\n").unwrap();
     let said = Said::by(&mut greenroom(home.path(), &["serve", "--settings", "greenroom.toml"]));
     assert_eq!(said.code(), Some(1), "{said}");
-    assert!(said.err().contains("error[cannot-start]") && said.err().contains("greenroom.toml: unknown field `lissen`"), "{said}");
+    assert!(
+        said.err().contains("error[cannot-start]") && said.err().contains("greenroom.toml: unknown field `lissen`"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -99,7 +99,10 @@ async fn a_login_is_kept_for_its_server_and_its_owner_only() {
     let server = Server::start().await;
     let said = server.run(&["app", "list", "--server", &server.url]);
     assert_eq!(said.code(), Some(1), "{said}");
-    assert!(said.err().contains("error[not-signed-in]") && said.err().contains("greenroom login URL"), "{said}");
+    assert!(
+        said.err().contains("error[not-signed-in]") && said.err().contains("greenroom login URL"),
+        "{said}"
+    );
     server.login();
     let file = server.home.path().join(".config/greenroom/login.json");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -125,7 +128,10 @@ async fn apps_are_registered_changed_and_looked_at() {
     assert!(said.out().contains("shop is registered, version 1"), "{said}");
     assert!(server.run(&["app", "list"]).ok().contains("shop  website  main"));
     let revisions = server.run(&["app", "revisions", "shop"]).ok();
-    assert!(revisions.contains("v1.0") && revisions.contains("Open the shop"), "{revisions}");
+    assert!(
+        revisions.contains("v1.0") && revisions.contains("Open the shop"),
+        "{revisions}"
+    );
 
     descriptor(server.home.path(), &repository, "The better shop");
     let said = server.run(&["app", "add", &file, "--edited", "1"]);
@@ -133,12 +139,22 @@ async fn apps_are_registered_changed_and_looked_at() {
     descriptor(server.home.path(), &repository, "The other shop");
     let said = server.run(&["app", "add", &file, "--edited", "1"]);
     assert_eq!(said.code(), Some(1), "{said}");
-    assert!(said.err().contains("error[changed-meanwhile]") && said.err().contains("The better shop"), "{said}");
+    assert!(
+        said.err().contains("error[changed-meanwhile]") && said.err().contains("The better shop"),
+        "{said}"
+    );
 
-    std::fs::write(&file, "{\"apiVersion\": \"greenroom/v1\", \"kind\": \"App\", \"metadta\": {}}").unwrap();
+    std::fs::write(
+        &file,
+        "{\"apiVersion\": \"greenroom/v1\", \"kind\": \"App\", \"metadta\": {}}",
+    )
+    .unwrap();
     let said = server.run(&["app", "add", &file]);
     assert_eq!(said.code(), Some(1), "{said}");
-    assert!(said.err().contains("shop.json:1:47: error[unknown-field]") && said.err().contains("metadata"), "{said}");
+    assert!(
+        said.err().contains("shop.json:1:47: error[unknown-field]") && said.err().contains("metadata"),
+        "{said}"
+    );
 
     let versions: serde_json::Value = serde_json::from_str(&server.run(&["--json", "app", "versions", "shop"]).ok()).unwrap();
     assert_eq!(versions.as_array().unwrap().len(), 2);
@@ -173,7 +189,13 @@ async fn tokens_and_accounts_are_made_shown_once_and_revoked() {
     assert!(secret.starts_with("grt_"), "{made}");
     let list = server.run(&["token", "list"]).ok();
     assert!(list.contains("ci") && !list.contains(&secret), "{list}");
-    let id = list.lines().find(|line| line.contains("ci")).unwrap().split(' ').next().unwrap();
+    let id = list
+        .lines()
+        .find(|line| line.contains("ci"))
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
     let with = ["app", "list", "--server", &server.url, "--token", &secret];
     server.run(&with).ok();
     assert_eq!(server.run(&["token", "revoke", id]).ok(), format!("Revoked {id}\n"));
