@@ -241,7 +241,10 @@ async fn work(
             () = changed.notified() => {
                 tokio::time::sleep(GATHER).await;
                 if let Some(journal) = journal.as_ref().filter(|j| j.outcome.is_some()) {
-                    reports.add(health(journal, hands).await);
+                    let now = health(journal, hands).await;
+                    if !reports.told(&now) {
+                        reports.add(now);
+                    }
                 }
             }
         }

@@ -21,6 +21,8 @@ pub(super) struct Reports(Arc<Inner>);
 struct Inner {
     folder: Folder,
     waiting: Mutex<VecDeque<Report>>,
+    // What was added last.
+    last: Mutex<Option<Report>>,
     added: Notify,
 }
 
@@ -31,6 +33,7 @@ impl Reports {
         Self(Arc::new(Inner {
             folder,
             waiting: Mutex::new(waiting),
+            last: Mutex::default(),
             added: Notify::new(),
         }))
     }
@@ -39,6 +42,7 @@ impl Reports {
     pub(super) fn add(&self, report: Report) {
         let mut waiting = self.waiting();
         waiting.retain(|r| r.outcome != ReportOutcome::Converging);
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());
         waiting.push_back(report);
         while waiting.len() > KEPT {
             waiting.pop_front();
@@ -46,6 +50,15 @@ impl Reports {
         self.keep(&waiting);
         drop(waiting);
         self.0.added.notify_one();
+    }
+
+    /// Whether this one says nothing that the last one did not say.
+    pub(super) fn told(&self, report: &Report) -> bool {
+        let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|last| {
+            let key = |r: &Report| (r.configuration.clone(), r.outcome, r.services.clone());
+            key(last) == key(report)
+        })
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Report>> {

@@ -90,22 +90,22 @@ pub fn all() -> Vec<Process> {
         .collect()
 }
 
-/// Of these, the ones that are chosen, their groups' other members, and all their descendants. Neither this process nor the
-/// members of its own group are ever among them.
+/// Of these, the ones that are chosen, their groups' other members, and all their descendants. This process is never among
+/// them, and neither is anyone for being in its group.
 pub fn family(all: &[Process], chosen: impl Fn(&Process) -> bool) -> Vec<Process> {
     let own = std::process::id();
     let own_group = all.iter().find(|p| p.pid == own).map(|p| p.group);
-    let mut pids: BTreeSet<u32> = all.iter().filter(|p| chosen(p)).map(|p| p.pid).collect();
+    let mut pids: BTreeSet<u32> = all.iter().filter(|p| p.pid != own && chosen(p)).map(|p| p.pid).collect();
     loop {
         // Only groups that a member of the family leads are the family's own.
         let groups: BTreeSet<u32> = all
             .iter()
-            .filter(|p| pids.contains(&p.pid) && p.group == p.pid)
+            .filter(|p| pids.contains(&p.pid) && p.group == p.pid && Some(p.group) != own_group)
             .map(|p| p.group)
             .collect();
         let more: Vec<u32> = all
             .iter()
-            .filter(|p| !pids.contains(&p.pid) && (pids.contains(&p.parent) || groups.contains(&p.group)))
+            .filter(|p| !pids.contains(&p.pid) && p.pid != own && (pids.contains(&p.parent) || groups.contains(&p.group)))
             .map(|p| p.pid)
             .collect();
         if more.is_empty() {
@@ -114,7 +114,7 @@ pub fn family(all: &[Process], chosen: impl Fn(&Process) -> bool) -> Vec<Process
         pids.extend(more);
     }
     all.iter()
-        .filter(|p| pids.contains(&p.pid) && p.pid != own && Some(p.group) != own_group)
+        .filter(|p| pids.contains(&p.pid) && p.pid != own)
         .cloned()
         .collect()
 }

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod agent;
 mod api;
 mod architecture;
 mod cli;
 mod engine;
 mod portal;
+mod providers;
 mod recipes;
 mod store;
 mod support;

@@ -1,0 +1,7 @@
+//! The agent as a program, against a server that speaks its protocol and can be made to misbehave.
+
+pub mod converge;
+pub mod harness;
+mod hostile;
+mod services;
+mod survive;

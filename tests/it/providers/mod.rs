@@ -1,0 +1,5 @@
+//! Providers keep one contract.
+
+mod contract;
+mod postgres;
+mod sandbox;
