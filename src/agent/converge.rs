@@ -9,7 +9,7 @@ use super::reports::Reports;
 use super::services::Wanted;
 use super::states::{Done, Hands};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
-use crate::model::configuration::{NodeConfiguration, State, StateBody};
+use crate::model::configuration::{DatabaseEngine, NodeConfiguration, State, StateBody};
 use crate::model::fault::Fault;
 use crate::model::time::show_length;
 use crate::wire::agent::{Report, ReportOutcome, StateReport};
@@ -214,7 +214,13 @@ impl Run<'_> {
                 return refuse(state, "another state has the same id");
             }
             let path = match &state.body {
-                StateBody::File { path, .. } | StateBody::Directory { path, .. } | StateBody::Git { path, .. } => Some(path),
+                StateBody::File { path, .. }
+                | StateBody::Directory { path, .. }
+                | StateBody::Git { path, .. }
+                | StateBody::Database {
+                    engine: DatabaseEngine::Sqlite { path },
+                    ..
+                } => Some(path),
                 StateBody::Execute { cwd, .. } => Some(cwd),
                 StateBody::Service { name, cwd, .. } => {
                     if !named(name) {
@@ -222,10 +228,6 @@ impl Run<'_> {
                     }
                     Some(cwd)
                 }
-                StateBody::Database {
-                    engine: crate::model::configuration::DatabaseEngine::Sqlite { path },
-                    ..
-                } => Some(path),
                 StateBody::Package { .. } | StateBody::Database { .. } => None,
             };
             if let Some(path) = path {

@@ -24,7 +24,6 @@ use crate::model::fault::Fault;
 use crate::wire::agent::ServiceReport;
 pub(super) use process::sweep_tasks;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,7 +91,7 @@ impl Wanted {
     /// Names all that a running process cannot be told later; two that are equal need no restart.
     fn identity(&self) -> String {
         let parts = serde_json::json!([self.command, self.cwd, self.env, self.path, self.revision]);
-        Sha256::digest(parts.to_string()).iter().map(|b| format!("{b:02x}")).collect()
+        crate::model::secret::hash(&parts.to_string())
     }
 }
 
@@ -200,11 +199,12 @@ impl Services {
         let before = self.status(&wanted.name).await;
         match before {
             Some(status) if status.identity == identity && matches!(status.state, "running" | "starting" | "backoff") => {
-                self.order(&wanted.name, |_| Order::Update(wanted.clone())).await;
+                self.order(&wanted.name, |_| Order::Update(Box::new(wanted.clone()))).await;
                 Ok(None)
             }
             Some(_) => {
-                self.order(&wanted.name, |done| Order::Replace(wanted.clone(), done)).await;
+                self.order(&wanted.name, |done| Order::Replace(Box::new(wanted.clone()), done))
+                    .await;
                 Ok(Some(self.described(&wanted.name, "restarted").await))
             }
             None => {
@@ -215,7 +215,8 @@ impl Services {
                 if same {
                     return Ok(None);
                 }
-                self.order(&wanted.name, |done| Order::Replace(wanted.clone(), done)).await;
+                self.order(&wanted.name, |done| Order::Replace(Box::new(wanted.clone()), done))
+                    .await;
                 Ok(Some(self.described(&wanted.name, "started").await))
             }
         }

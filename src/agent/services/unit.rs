@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-const WINDOW: Duration = Duration::from_secs(600);
+const WINDOW: Duration = Duration::from_mins(10);
 const FIRST_PROBE: Duration = Duration::from_millis(50);
 const SLOWEST_PROBE: Duration = Duration::from_millis(500);
 
@@ -21,9 +21,9 @@ const SLOWEST_PROBE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) enum Order {
     /// Take over what a running process need not be restarted for.
-    Update(Wanted),
+    Update(Box<Wanted>),
     /// Stop the present process, if any, and start this one.
-    Replace(Wanted, oneshot::Sender<()>),
+    Replace(Box<Wanted>, oneshot::Sender<()>),
     /// Stop the present process and start it again.
     Restart(oneshot::Sender<()>),
     /// Stop for good.
@@ -111,12 +111,12 @@ impl Unit {
                     pause = FIRST_PROBE;
                     match order {
                         Order::Update(wanted) => {
-                            self.wanted = wanted;
+                            self.wanted = *wanted;
                             phase
                         }
                         Order::Replace(wanted, done) => {
                             self.stop(phase).await;
-                            self.wanted = wanted;
+                            self.wanted = *wanted;
                             self.ends.clear();
                             self.set(|s| s.restarts = 0);
                             let phase = self.start(true).await;

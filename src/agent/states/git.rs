@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 const CONFIGURATION: &str = "\
 [safe]
 	directory = *
@@ -209,7 +209,7 @@ fn sweep(place: &Path, parent: &Path) {
     };
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let found = entry.file_name().to_string_lossy().into_owned();
-        if found.starts_with(&name) && found.ends_with(".new") {
+        if found.starts_with(&name) && Path::new(&found).extension().is_some_and(|e| e == "new") {
             let _ = files::remove_all(&entry.path());
         }
     }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -91,10 +91,9 @@ impl AgentServer {
         let told = self.told.lock().unwrap();
         assert!(told.forged.is_empty(), "{:?}", told.forged);
         let mut text = String::new();
-        let mut next = 1;
-        for ((_, _, seq), chunk) in told.logs.iter().filter(|((s, ..), _)| s == stream) {
+        let pieces = told.logs.iter().filter(|((s, ..), _)| s == stream);
+        for (next, ((_, _, seq), chunk)) in (1..).zip(pieces) {
             assert_eq!(*seq, next, "a piece of {stream} is missing");
-            next += 1;
             text.push_str(chunk);
         }
         text
@@ -102,7 +101,13 @@ impl AgentServer {
 
     /// Waits for a report that ends a convergence of this configuration, not counting the first `skip` of them.
     pub async fn result(&self, hash: &str, skip: usize) -> Report {
-        let what = || format!("a result, after {:?}\n{}", self.reports(), self.log(&format!("converge/{hash}")));
+        let what = || {
+            format!(
+                "a result, after {:?}\n{}",
+                self.reports(),
+                self.log(&format!("converge/{hash}"))
+            )
+        };
         eventually(what, || {
             let reports = self.reports();
             let mut ends = reports
@@ -174,7 +179,9 @@ async fn configuration(State(server): State<AgentServer>, headers: HeaderMap) ->
         match now {
             Some((etag, body)) if known.as_ref() != Some(&etag) => return ([("etag", etag)], body).into_response(),
             now if Instant::now() > until => {
-                return now.map_or(StatusCode::NOT_FOUND, |_| StatusCode::NOT_MODIFIED).into_response();
+                return now
+                    .map_or(StatusCode::NOT_FOUND, |_| StatusCode::NOT_MODIFIED)
+                    .into_response();
             }
             _ => {
                 let _ = tokio::time::timeout(Duration::from_millis(500), changed).await;
@@ -239,7 +246,9 @@ pub struct Node {
 pub fn path() -> &'static str {
     static FOUND: OnceLock<String> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let output = Command::new("python3").args(["-c", "import sys; print(sys.base_prefix)"]).output();
+        let output = Command::new("python3")
+            .args(["-c", "import sys; print(sys.base_prefix)"])
+            .output();
         let prefix = String::from_utf8(output.expect("python3 is installed").stdout).unwrap();
         format!("{}/bin:/usr/local/bin:/usr/bin:/bin", prefix.trim())
     })
@@ -340,9 +349,17 @@ impl Drop for Node {
         }
         if std::thread::panicking() {
             let said = std::fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default();
-            eprintln!("the agent said:\n{said}");
+            print_out(&said);
         }
     }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever reads of a failed test wants to know what the agent said"
+)]
+fn print_out(said: &str) {
+    eprintln!("the agent said:\n{said}");
 }
 
 pub fn free_port() -> u16 {
@@ -353,7 +370,9 @@ pub fn free_port() -> u16 {
 /// A state of this type, with what all states have.
 pub fn state(id: &str, kind: &str, body: Value) -> Value {
     let mut state = json!({ "id": id, "title": id, "app": "shop", "origin": "recipes/test.yaml:1:1", "type": kind });
-    let Value::Object(more) = body else { panic!("a body is an object") };
+    let Value::Object(more) = body else {
+        panic!("a body is an object")
+    };
     state.as_object_mut().unwrap().extend(more);
     state
 }
@@ -399,11 +418,22 @@ pub fn repository(folder: &FilePath, texts: &[&str]) -> (String, Vec<String>) {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
             .current_dir(&place)
-            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"])
+            .args([
+                "-c",
+                "user.name=Test",
+                "-c",
+                "user.email=test@example.org",
+                "-c",
+                "commit.gpgsign=false",
+            ])
             .args(arguments)
             .output()
             .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
     git(&["init", "--quiet", "-b", "main"]);

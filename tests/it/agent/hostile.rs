@@ -9,11 +9,18 @@ async fn refused(make: impl Fn(&Node) -> Vec<Value>) {
     let outside = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(outside.path(), node.folder.join("apps/link")).unwrap();
     for (number, bad) in make(&node).into_iter().enumerate() {
-        let witness = state("shop/directory/first", "directory", json!({ "path": node.path("data/first"), "mode": "0755" }));
+        let witness = state(
+            "shop/directory/first",
+            "directory",
+            json!({ "path": node.path("data/first"), "mode": "0755" }),
+        );
         let hash = server.want(&json!([witness, bad]), u32::try_from(number).unwrap());
         let fault = server.result(&hash, 0).await.fault;
         assert_eq!(fault.map(|f| f.code).as_deref(), Some("configuration-refused"), "{bad}");
-        assert!(!node.folder.join("data/first").exists(), "refused before anything is done: {bad}");
+        assert!(
+            !node.folder.join("data/first").exists(),
+            "refused before anything is done: {bad}"
+        );
     }
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
 }
@@ -28,18 +35,38 @@ async fn nothing_is_written_outside_the_sandbox() {
             file(&node.path("apps/../../escaped")),
             file(&node.path("apps/link/escaped")),
             file(&node.path("agent/key")),
-            state("d", "directory", json!({ "path": node.path("apps/link/escaped"), "mode": "0755" })),
-            state("g", "git", json!({ "path": "/srv/escaped", "repository": "x", "commit": "ab".repeat(20) })),
-            state("e", "execute", json!({
-                "command": ["true"], "cwd": "/", "timeout_s": 1, "failure": "state-failed",
-            })),
-            state("b", "database", json!({
-                "name": "b", "engine": { "engine": "sqlite", "path": node.path("apps/link/b.db") }, "revision": "1",
-            })),
-            state("s", "service", json!({
-                "name": "../../escaped", "command": ["true"], "cwd": node.path("apps"), "stop_timeout_s": 1, "revision": "1",
-                "restart": { "policy": "never", "limit": 0 },
-            })),
+            state(
+                "d",
+                "directory",
+                json!({ "path": node.path("apps/link/escaped"), "mode": "0755" }),
+            ),
+            state(
+                "g",
+                "git",
+                json!({ "path": "/srv/escaped", "repository": "x", "commit": "ab".repeat(20) }),
+            ),
+            state(
+                "e",
+                "execute",
+                json!({
+                    "command": ["true"], "cwd": "/", "timeout_s": 1, "failure": "state-failed",
+                }),
+            ),
+            state(
+                "b",
+                "database",
+                json!({
+                    "name": "b", "engine": { "engine": "sqlite", "path": node.path("apps/link/b.db") }, "revision": "1",
+                }),
+            ),
+            state(
+                "s",
+                "service",
+                json!({
+                    "name": "../../escaped", "command": ["true"], "cwd": node.path("apps"), "stop_timeout_s": 1, "revision": "1",
+                    "restart": { "policy": "never", "limit": 0 },
+                }),
+            ),
         ]
     })
     .await;
@@ -68,10 +95,14 @@ async fn names_never_become_options_or_programs() {
     }
     // No shell reads a command's words.
     let hash = server.want(
-        &json!([state("shop/execute/run", "execute", json!({
-            "command": ["echo", format!("; {touch}"), format!("$({touch})"), format!("`{touch}`")],
-            "cwd": node.path("apps"), "timeout_s": 10, "failure": "state-failed",
-        }))]),
+        &json!([state(
+            "shop/execute/run",
+            "execute",
+            json!({
+                "command": ["echo", format!("; {touch}"), format!("$({touch})"), format!("`{touch}`")],
+                "cwd": node.path("apps"), "timeout_s": 10, "failure": "state-failed",
+            })
+        )]),
         0,
     );
     server.applied(&hash).await;

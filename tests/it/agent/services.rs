@@ -11,14 +11,28 @@ async fn a_service_that_ends_at_once_is_given_up_with_its_last_words() {
     let port = free_port();
     let ready = json!({ "http": format!("http://127.0.0.1:{port}/"), "timeout_s": 30 });
     let hash = server.want(
-        &json!([python(&node, "shop-web", "print('no such table: books'); raise SystemExit(3)", Some(ready))]),
+        &json!([python(
+            &node,
+            "shop-web",
+            "print('no such table: books'); raise SystemExit(3)",
+            Some(ready)
+        )]),
         0,
     );
     let report = server.result(&hash, 0).await;
     let fault = report.fault.unwrap();
-    assert_eq!((report.outcome, fault.code.as_str()), (ReportOutcome::Failed, "service-exited"));
-    assert!(fault.why.contains("status 3") && fault.log_tail.iter().any(|l| l == "no such table: books"), "{fault:?}");
-    assert_eq!((report.services[0].state.as_str(), report.services[0].restarts), ("failed", 2));
+    assert_eq!(
+        (report.outcome, fault.code.as_str()),
+        (ReportOutcome::Failed, "service-exited")
+    );
+    assert!(
+        fault.why.contains("status 3") && fault.log_tail.iter().any(|l| l == "no such table: books"),
+        "{fault:?}"
+    );
+    assert_eq!(
+        (report.services[0].state.as_str(), report.services[0].restarts),
+        ("failed", 2)
+    );
     assert!(node.processes("shop-web").is_empty());
 }
 
@@ -26,7 +40,10 @@ async fn a_service_that_ends_at_once_is_given_up_with_its_last_words() {
 async fn a_service_without_a_probe_that_ends_at_once_is_noticed_too() {
     let server = AgentServer::start().await;
     let node = Node::new(&server).start();
-    let hash = server.want(&json!([python(&node, "shop-worker", "raise SystemExit('no queue')", None)]), 0);
+    let hash = server.want(
+        &json!([python(&node, "shop-worker", "raise SystemExit('no queue')", None)]),
+        0,
+    );
     let fault = server.result(&hash, 0).await.fault.unwrap();
     assert_eq!(fault.code, "service-exited");
     assert!(fault.log_tail.iter().any(|l| l == "no queue"), "{fault:?}");
@@ -39,12 +56,20 @@ async fn a_service_that_never_becomes_healthy_is_called_so() {
     let port = free_port();
     let ready = json!({ "http": format!("http://127.0.0.1:{port}/"), "timeout_s": 1 });
     let hash = server.want(
-        &json!([python(&node, "shop-web", "import time; print('waiting for nothing'); time.sleep(600)", Some(ready))]),
+        &json!([python(
+            &node,
+            "shop-web",
+            "import time; print('waiting for nothing'); time.sleep(600)",
+            Some(ready)
+        )]),
         0,
     );
     let fault = server.result(&hash, 0).await.fault.unwrap();
     assert_eq!(fault.code, "service-unhealthy");
-    assert!(fault.why.contains("nothing listens") && fault.log_tail == ["waiting for nothing"], "{fault:?}");
+    assert!(
+        fault.why.contains("nothing listens") && fault.log_tail == ["waiting for nothing"],
+        "{fault:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,15 +116,25 @@ async fn what_is_no_longer_wanted_ends_with_all_its_children_and_its_port_is_fre
                     if os.fork() == 0: os.setsid()\n\
                     time.sleep(600)\n";
     let first = server.want(
-        &json!([web(&node, "shop-web", port, "hello"), python(&node, "shop-worker", stubborn, None)]),
+        &json!([
+            web(&node, "shop-web", port, "hello"),
+            python(&node, "shop-worker", stubborn, None)
+        ]),
         0,
     );
     server.applied(&first).await;
-    eventually(|| "two workers".into(), || (node.processes("shop-worker").len() == 2).then_some(())).await;
+    eventually(
+        || "two workers".into(),
+        || (node.processes("shop-worker").len() == 2).then_some(()),
+    )
+    .await;
     let second = server.want(&json!([web(&node, "shop-web", other, "moved")]), 0);
     let report = server.applied(&second).await;
     assert_eq!(report.services.len(), 1);
     assert!(node.processes("shop-worker").is_empty());
-    assert_eq!((fetch(other, "/").await.as_str(), node.processes("shop-web").len()), ("moved", 1));
+    assert_eq!(
+        (fetch(other, "/").await.as_str(), node.processes("shop-web").len()),
+        ("moved", 1)
+    );
     assert!(std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
 }

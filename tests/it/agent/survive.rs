@@ -20,7 +20,10 @@ async fn services_outlive_their_agent_and_the_next_one_goes_on_with_them() {
     let known = server.reports().len();
     node.begin();
     let report = eventually(|| "a report".into(), || server.reports().get(known).cloned()).await;
-    assert_eq!((report.outcome, report.configuration.as_str()), (ReportOutcome::Applied, hash.as_str()));
+    assert_eq!(
+        (report.outcome, report.configuration.as_str()),
+        (ReportOutcome::Applied, hash.as_str())
+    );
     assert_eq!(report.services[0].pid, Some(pids[0]));
     fetch(port, "/after").await;
     assert_eq!(node.processes("shop-web"), pids, "the same process, and only one");
@@ -44,19 +47,33 @@ async fn an_agent_killed_in_the_middle_is_finished_by_the_next_one() {
     let mut node = Node::new(&server).start();
     let count = |name: &str, then: &str| {
         let script = format!("echo x >> {name}; {then}");
-        state(&format!("shop/execute/{name}"), "execute", json!({
-            "command": ["/bin/sh", "-c", script], "cwd": node.path("apps"), "timeout_s": 60, "failure": "state-failed",
-        }))
+        state(
+            &format!("shop/execute/{name}"),
+            "execute",
+            json!({
+                "command": ["/bin/sh", "-c", script], "cwd": node.path("apps"), "timeout_s": 60, "failure": "state-failed",
+            }),
+        )
     };
     let release = node.path("release");
     let wait = format!("while [ ! -e {release} ]; do sleep 0.05; done");
     let states = json!([count("first", "true"), count("second", &wait), count("third", "true")]);
     let hash = server.want(&states, 0);
-    let lines = |name: &str| std::fs::read_to_string(node.path(&format!("apps/{name}"))).unwrap_or_default().lines().count();
+    let lines = |name: &str| {
+        std::fs::read_to_string(node.path(&format!("apps/{name}")))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
     eventually(|| "the second state".into(), || (lines("second") == 1).then_some(())).await;
     node.kill();
     node.begin();
-    let lines = |name: &str| std::fs::read_to_string(node.path(&format!("apps/{name}"))).unwrap_or_default().lines().count();
+    let lines = |name: &str| {
+        std::fs::read_to_string(node.path(&format!("apps/{name}")))
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
     eventually(|| "the second state again".into(), || (lines("second") == 2).then_some(())).await;
     std::fs::write(&release, "").unwrap();
     let report = server.applied(&hash).await;
@@ -100,7 +117,10 @@ async fn an_agent_killed_while_it_starts_a_service_never_leaves_two() {
     }
     node.begin();
     server.applied(&hash).await;
-    assert_eq!((fetch(port, "/").await.as_str(), node.processes("shop-web").len()), ("hello", 1));
+    assert_eq!(
+        (fetch(port, "/").await.as_str(), node.processes("shop-web").len()),
+        ("hello", 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +146,12 @@ async fn the_servers_absence_changes_nothing_and_loses_nothing() {
     server.away(false);
     let log = || server.log("service/shop-web");
     eventually(log, || (log().matches("serving").count() == 2).then_some(())).await;
-    assert_eq!((log().matches("/away").count(), log().matches("/still-away").count()), (1, 1), "{}", log());
+    assert_eq!(
+        (log().matches("/away").count(), log().matches("/still-away").count()),
+        (1, 1),
+        "{}",
+        log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

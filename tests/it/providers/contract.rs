@@ -98,7 +98,11 @@ async fn what_is_not_there_is_destroyed_already(arena: &dyn Arena) {
     provider.destroy(&spec.node, token(1)).await.unwrap();
     provider.destroy(&spec.node, token(1)).await.unwrap();
     assert_eq!(provider.observe(&spec.node).await.unwrap(), Observed::Gone);
-    assert_eq!(provider.revive(&spec.node).await.unwrap(), Observed::Gone, "reviving makes nothing");
+    assert_eq!(
+        provider.revive(&spec.node).await.unwrap(),
+        Observed::Gone,
+        "reviving makes nothing"
+    );
     assert!(owned(arena).await.is_empty());
 }
 
@@ -106,7 +110,8 @@ async fn an_older_controller_changes_nothing(arena: &dyn Arena) {
     let provider = arena.provider();
     let spec = spec(&[]);
     provider.ensure(&spec, token(5)).await.unwrap();
-    let fenced = |error: ProviderError| matches!(error, ProviderError::Fenced { given, seen } if given == token(4) && seen == token(5));
+    let fenced =
+        |error: ProviderError| matches!(error, ProviderError::Fenced { given, seen } if given == token(4) && seen == token(5));
     assert!(fenced(provider.destroy(&spec.node, token(4)).await.unwrap_err()));
     assert!(fenced(provider.ensure(&spec, token(4)).await.unwrap_err()));
     assert_eq!(provider.observe(&spec.node).await.unwrap(), Observed::Running);
@@ -184,7 +189,11 @@ impl Arena for FakeArena {
 
     fn cut(&self, point: usize) {
         let lost = ProviderError::Retry { why: "cut off".into() };
-        self.0.trouble_ensure(if point == 0 { Trouble::Before(lost) } else { Trouble::After(lost) });
+        self.0.trouble_ensure(if point == 0 {
+            Trouble::Before(lost)
+        } else {
+            Trouble::After(lost)
+        });
     }
 
     async fn kill_agent(&self, node: &NodeId) {

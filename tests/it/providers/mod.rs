@@ -1,5 +1,5 @@
 //! Providers keep one contract.
 
 mod contract;
-mod postgres;
+pub mod postgres;
 mod sandbox;

@@ -4,7 +4,8 @@ use greenroom::clock::{Ids, SystemIds};
 use greenroom::providers::postgres::DatabaseServer;
 use sqlx::{Connection, Executor};
 
-fn server() -> Option<(DatabaseServer, String)> {
+#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
+pub fn server() -> Option<(DatabaseServer, String)> {
     let Ok(url) = std::env::var("GREENROOM_TEST_POSTGRES") else {
         assert!(
             std::env::var_os("CI").is_none(),
@@ -48,7 +49,10 @@ async fn a_database_is_its_roles_own_and_comes_and_goes_as_often_as_asked() {
 async fn hostile_names_are_names() {
     let Some((server, name)) = server() else { return };
     let hostile = format!("{name}\"; DROP");
-    server.ensure_database(&hostile, &hostile, "'; DROP ROLE x; --").await.unwrap();
+    server
+        .ensure_database(&hostile, &hostile, "'; DROP ROLE x; --")
+        .await
+        .unwrap();
     assert!(server.exists(&hostile).await.unwrap());
     server.drop_database(&hostile, &hostile).await.unwrap();
     assert!(!server.exists(&hostile).await.unwrap());

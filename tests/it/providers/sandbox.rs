@@ -10,8 +10,8 @@ use greenroom::providers::{NodeSpec, Observed, Provider, ProviderError};
 use rustix::process::Signal;
 use serde_json::json;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 const POINTS: [&str; 5] = ["folders", "ports", "token", "spawned", "started"];
 const NEVER: usize = usize::MAX;
@@ -141,11 +141,15 @@ async fn serving(server: &harness::AgentServer, arena: &SandboxArena) -> (NodeSp
          http.server.HTTPServer(('127.0.0.1', {port}), H).serve_forever()\n"
     );
     let hash = server.want(
-        &json!([harness::state("shop/service/web", "service", json!({
-            "name": "shop-web", "command": ["python3", "-c", text], "cwd": handle.layout.apps,
-            "restart": { "policy": "on_failure", "limit": 3 }, "stop_timeout_s": 2, "revision": "1",
-            "ready": { "http": format!("http://127.0.0.1:{port}/"), "timeout_s": 30 },
-        }))]),
+        &json!([harness::state(
+            "shop/service/web",
+            "service",
+            json!({
+                "name": "shop-web", "command": ["python3", "-c", text], "cwd": handle.layout.apps,
+                "restart": { "policy": "on_failure", "limit": 3 }, "stop_timeout_s": 2, "revision": "1",
+                "ready": { "http": format!("http://127.0.0.1:{port}/"), "timeout_s": 30 },
+            })
+        )]),
         0,
     );
     server.applied(&hash).await;
@@ -160,7 +164,15 @@ async fn a_sandbox_inherits_nothing_and_is_gone_without_a_trace() {
     let seen: serde_json::Value = serde_json::from_str(&harness::fetch(port, "/").await).unwrap();
     let mut names: Vec<&str> = seen[2].as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
-    let wanted = ["GREENROOM_FOLDER", "GREENROOM_NODE", "GREENROOM_SERVICE", "HOME", "LANG", "PATH", "TMPDIR"];
+    let wanted = [
+        "GREENROOM_FOLDER",
+        "GREENROOM_NODE",
+        "GREENROOM_SERVICE",
+        "HOME",
+        "LANG",
+        "PATH",
+        "TMPDIR",
+    ];
     names.retain(|name| *name != "LC_CTYPE");
     assert_eq!(names, wanted);
     assert_eq!(seen[2]["HOME"], arena.folder(&spec.node).join("home").display().to_string());
@@ -185,17 +197,29 @@ async fn walls_hide_homes_and_the_servers_data_and_keep_the_system_as_it_is() {
     let beside = format!("[\"{}\"]", spec.node);
     assert_eq!(look(&arena.data.join("sandboxes").display().to_string()).await.0, beside);
     assert!(look(&arena.folder(&spec.node).join("data").display().to_string()).await.1);
-    let processes = look("/proc").await.0.matches(|c: char| c == ',').count();
+    let processes = look("/proc").await.0.matches(',').count();
     assert!(processes < 100, "only its own processes show");
 
     // The agent alone dies: its keeper starts it again, and the service goes on.
-    let service = arena.marked(&spec.node).into_iter().find(|p| p.variable(processes::SERVICE).is_some()).unwrap();
+    let service = arena
+        .marked(&spec.node)
+        .into_iter()
+        .find(|p| p.variable(processes::SERVICE).is_some())
+        .unwrap();
     let lock = arena.folder(&spec.node).join("agent/lock");
     let holder = |own: &Process| {
-        let fds = std::fs::read_dir(format!("/proc/{}/fd", own.pid)).into_iter().flatten().flatten();
-        fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|path| path == lock)
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", own.pid))
+            .into_iter()
+            .flatten()
+            .flatten();
+        fds.filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .any(|path| path == lock)
     };
-    let agent = arena.marked(&spec.node).into_iter().find(|p| holder(p)).expect("someone holds the lock");
+    let agent = arena
+        .marked(&spec.node)
+        .into_iter()
+        .find(|p| holder(p))
+        .expect("someone holds the lock");
     agent.signal(Signal::KILL);
     let back = || arena.marked(&spec.node).into_iter().find(|p| holder(p) && p.pid != agent.pid);
     harness::eventually(|| "another agent".into(), back).await;
@@ -216,7 +240,10 @@ async fn a_port_of_a_foreign_program_is_passed_over_and_an_empty_pool_says_so() 
     assert_eq!(handle.ports["a/web"], first + 1);
     let two = spec(&["a/web"]);
     let error = arena.sandbox.ensure(&two, token(1)).await.unwrap_err();
-    assert!(matches!(&error, ProviderError::Quota { why } if why.contains(&first.to_string())), "{error}");
+    assert!(
+        matches!(&error, ProviderError::Quota { why } if why.contains(&first.to_string())),
+        "{error}"
+    );
     arena.sandbox.destroy(&two.node, token(1)).await.unwrap();
     drop(foreign);
     arena.sandbox.ensure(&two, token(1)).await.unwrap();
@@ -251,7 +278,10 @@ async fn what_rewrote_its_environment_or_left_its_group_is_ended_too() {
     arena.sandbox.ensure(&spec, token(1)).await.unwrap();
     let mark = arena.folder(&spec.node).join("agent");
     let mut child = std::process::Command::new("/bin/sh")
-        .args(["-c", "env -i setsid sleep 300 & env -i sleep 301 & trap '' TERM; wait; sleep 302"])
+        .args([
+            "-c",
+            "env -i setsid sleep 300 & env -i sleep 301 & trap '' TERM; wait; sleep 302",
+        ])
         .env(processes::FOLDER, &mark)
         .spawn()
         .unwrap();
