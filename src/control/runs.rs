@@ -177,7 +177,7 @@ impl Control {
                     fault: step.fault.clone(),
                 })
                 .collect(),
-            actions: actions.into_iter().map(|action| action.to_string()).collect(),
+            actions,
         })
     }
 }

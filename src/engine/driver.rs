@@ -136,8 +136,14 @@ impl Driver {
         self.take(events).await
     }
 
-    async fn unheard(&mut self) -> Alive<Vec<Heard>> {
-        let signals = self.engine.store.unheard_signals(&self.lease.run).await.map_err(mistaken)?;
+    async fn unheard(&self) -> Alive<Vec<Heard>> {
+        let signals = loop {
+            match self.engine.store.unheard_signals(&self.lease.run).await {
+                Ok(signals) => break signals,
+                Err(error @ StoreError::Corrupt { .. }) => return Err(mistaken(error)),
+                Err(error) => self.wait_for_store(&error).await?,
+            }
+        };
         let events = signals.into_iter().map(|said| {
             let event = Event::Signalled {
                 actor: said.actor,
@@ -149,12 +155,8 @@ impl Driver {
     }
 
     async fn hear(&mut self) -> Alive {
-        match self.unheard().await {
-            Ok(said) if said.is_empty() => Ok(()),
-            Ok(said) => self.take(said).await,
-            // The next renewal listens again.
-            Err(_) => Ok(()),
-        }
+        let said = self.unheard().await?;
+        if said.is_empty() { Ok(()) } else { self.take(said).await }
     }
 
     async fn ended(&mut self, ended: Result<(Id, Event), JoinError>) -> Alive {

@@ -87,8 +87,7 @@ async fn live(
     if store.backend_name() == "postgres" {
         expire(store, run).await;
     }
-    let at = death.lock().unwrap().at.clone();
-    at
+    death.lock().unwrap().at.take()
 }
 
 fn world_for(ending: Ending) -> Ledger {

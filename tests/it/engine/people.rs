@@ -159,7 +159,7 @@ async fn a_raw_effect_in_doubt_waits_for_a_person() {
                 let here = point.place == "after_effect" && point.step == "begin";
                 Box::pin(async move {
                     if here {
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     }
                 })
             });

@@ -62,8 +62,8 @@ async fn a_failure_is_retried_and_then_everything_is_undone_last_first() {
         assert_eq!(record.run.state, RunState::Failed);
         assert_eq!(record.run.fault.unwrap().code, "state-failed");
         let states: Vec<StepState> = record.steps.iter().map(|s| s.state).collect();
-        use StepState::{Cancelled, Undone};
-        assert_eq!(states, [Undone, Undone, Undone, Undone, Cancelled]);
+        let undone = StepState::Undone;
+        assert_eq!(states, [undone, undone, undone, undone, StepState::Cancelled]);
         check_journal(&store, &run).await;
         let world = ledger.world();
         assert!(world.in_effect.is_empty(), "nothing is left: {:?}", world.in_effect);
