@@ -322,6 +322,13 @@ fn summary(record: &AppRecord) -> AppSummary {
         dev_owner: d.spec.owners.dev.clone(),
         ops_owner: d.spec.owners.ops.clone(),
         depends_on: d.spec.depends_on.iter().map(|dep| dep.app.as_str().to_owned()).collect(),
+        optional: d
+            .spec
+            .depends_on
+            .iter()
+            .filter(|dep| dep.optional)
+            .map(|dep| dep.app.as_str().to_owned())
+            .collect(),
         databases: d
             .spec
             .resources

@@ -21,6 +21,9 @@ pub struct AppSummary {
     pub ops_owner: String,
     /// Names of the apps it needs, directly.
     pub depends_on: Vec<String>,
+    /// Those of them that a stack may be launched without.
+    #[serde(default)]
+    pub optional: Vec<String>,
     /// Its databases: `app/resource` keys that a launch chooses data for.
     pub databases: Vec<DatabaseView>,
     /// Whether people open it.

@@ -264,12 +264,12 @@ document.addEventListener("keydown", (event) => {
 
 // ---- time goes on
 
-const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+const units = [[31536000, "years", 2], [2592000, "months", 2], [86400, "d", 2], [86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 function rough(seconds) {
-  const at = units.findIndex(([size]) => seconds >= size);
+  const at = units.findIndex(([size, , least = 1]) => seconds >= size * least);
   if (at < 0) return "0 s";
-  const [size, name] = units[at], rest = units[at + 1];
-  const second = at < 2 ? Math.floor((seconds % size) / rest[0]) : 0;
+  const [size, name, alone] = units[at], rest = units[at + 1];
+  const second = !alone && size >= 3600 ? Math.floor((seconds % size) / rest[0]) : 0;
   return `${Math.floor(seconds / size)} ${name}${second ? ` ${second} ${rest[1]}` : ""}`;
 }
 function precise(seconds) {

@@ -8,7 +8,7 @@ use crate::model::descriptor::Descriptor;
 use crate::model::fault::Fault;
 use crate::model::id::StackId;
 use crate::model::run::RunState;
-use crate::model::stack::{Stack, StackState};
+use crate::model::stack::{Link, Stack, StackState};
 use crate::plans::view;
 use crate::providers::NodeHandle;
 use crate::store::stacks::StackQuery;
@@ -139,7 +139,9 @@ impl Control {
             fault = record.run.fault.clone().or(fault);
         }
         let mut links = stack.links.clone();
-        links.sort_by_key(|link| !link.public);
+        // What needs the others is what people came for.
+        let place = |link: &Link| stack.spec.apps.iter().position(|app| app.app == link.app);
+        links.sort_by_key(|link| (!link.public, std::cmp::Reverse(place(link))));
         let run = match &run {
             Some(record) => Some(self.run_view(actor, record).await?),
             None => None,

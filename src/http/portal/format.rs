@@ -79,6 +79,9 @@ fn rough(millis: i64) -> String {
     match millis {
         ..60_000 => format!("{} s", millis / 1000),
         60_000..3_600_000 => format!("{} min", millis / 60_000),
+        172_800_000..5_184_000_000 => format!("{} d", millis / 86_400_000),
+        5_184_000_000..63_072_000_000 => format!("{} months", millis / 2_592_000_000),
+        63_072_000_000.. => format!("{} years", millis / 31_536_000_000),
         _ => show_length(millis - millis % 60_000),
     }
 }
@@ -239,5 +242,7 @@ mod tests {
     fn rough_times_have_no_seconds_beside_hours() {
         assert_eq!(rough(59_000), "59 s");
         assert_eq!(rough(28_790_000), "7 h 59 min");
+        assert_eq!(rough(212 * 86_400_000 + 57_600_000), "7 months");
+        assert_eq!(rough(14 * 86_400_000 - 1000), "13 d");
     }
 }

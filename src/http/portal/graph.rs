@@ -1,10 +1,10 @@
 //! An app and its neighbours as a small drawing: what needs it on the left, what it needs to the right. Pure arithmetic;
 //! the template draws.
 
-use super::launch::needs;
+use super::launch::reachable;
 use crate::wire::apps::{AppSummary, AppView};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const WIDTH: usize = 148;
 const HEIGHT: usize = 38;
@@ -54,7 +54,7 @@ pub struct Line {
 /// The drawing around an app; nothing where it stands alone.
 pub fn around(app: &AppView, apps: &[AppSummary]) -> Option<Graph> {
     let this = app.summary.name.as_str();
-    let needed = needs(this, apps);
+    let needed = all(this, apps);
     if needed.is_empty() && app.needed_by.is_empty() {
         return None;
     }
@@ -96,6 +96,11 @@ pub fn around(app: &AppView, apps: &[AppSummary]) -> Option<Graph> {
     })
 }
 
+// An app is a neighbour too where a stack may be launched without it.
+fn all<'a>(app: &str, apps: &'a [AppSummary]) -> BTreeSet<&'a str> {
+    reachable(app, apps, |_, _| true)
+}
+
 // The longest way, so that every line leads to the right; bounded, because only descriptors that were accepted have no circle.
 fn distance(from: &str, to: &str, apps: &[AppSummary], most: usize) -> usize {
     if from == to || most == 0 {
@@ -106,7 +111,7 @@ fn distance(from: &str, to: &str, apps: &[AppSummary], most: usize) -> usize {
     };
     app.depends_on
         .iter()
-        .filter(|next| *next == to || needs(next, apps).contains(to))
+        .filter(|next| *next == to || all(next, apps).contains(to))
         .map(|next| 1 + distance(next, to, apps, most - 1))
         .max()
         .unwrap_or(0)

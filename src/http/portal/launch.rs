@@ -260,15 +260,20 @@ pub fn name_fields(problem: &mut Problem, apps: &[AppChoice]) {
     }
 }
 
-/// All the apps that an app needs, directly or not.
+/// All the apps that come along with an app, directly or not.
 pub fn needs<'a>(app: &str, apps: &'a [AppSummary]) -> BTreeSet<&'a str> {
+    reachable(app, apps, |from, to| !from.optional.iter().any(|name| name == to))
+}
+
+/// All the apps that lines to follow lead to.
+pub fn reachable<'a>(app: &str, apps: &'a [AppSummary], follow: impl Fn(&AppSummary, &str) -> bool) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut open = vec![app];
     while let Some(name) = open.pop() {
         let Some(app) = apps.iter().find(|a| a.name == name) else {
             continue;
         };
-        for other in &app.depends_on {
+        for other in app.depends_on.iter().filter(|other| follow(app, other)) {
             if found.insert(other.as_str()) {
                 open.push(other);
             }

@@ -17,6 +17,7 @@ pub(super) fn apps() -> Vec<AppSummary> {
         dev_owner: "team-books".into(),
         ops_owner: "platform".into(),
         depends_on: needs.iter().map(|n| (*n).to_owned()).collect(),
+        optional: needs.iter().filter(|n| **n == "mailer").map(|n| (*n).to_owned()).collect(),
         databases: databases
             .iter()
             .map(|(resource, fixture)| DatabaseView {

@@ -52,7 +52,7 @@ async fn a_stack_says_its_state_in_words_and_offers_the_ways_on() {
         &[
             "data-live=\"stack:stk_",
             "storefront-web",
-            "comes along as a dependency",
+            "Brought by a dependency",
             "test fixture",
         ],
     );
@@ -246,7 +246,13 @@ async fn the_launch_form_keeps_everything_that_was_typed_when_it_is_refused() {
     );
     holds(
         &page,
-        &["no spaces", "not a length", "no such branch", "comes along with Storefront"],
+        &[
+            "no spaces",
+            "not a length",
+            "no such branch",
+            "comes along with Storefront",
+            "can use mailer",
+        ],
     );
 }
 
