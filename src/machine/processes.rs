@@ -27,6 +27,8 @@ pub struct Process {
     pub group: u32,
     /// When it started, in clock ticks since boot: with the number, its identity.
     pub ticks: u64,
+    /// Whether it waits for something, rather than computes or reads from a disk.
+    pub rests: bool,
     environment: Vec<u8>,
 }
 
@@ -49,6 +51,7 @@ impl Process {
             parent,
             group,
             ticks,
+            rests: state == "S",
             environment,
         })
     }

@@ -19,6 +19,7 @@ use super::folder::Folder;
 use super::logs::Logs;
 use super::program::Surroundings;
 use super::secrets::Secrets;
+use crate::machine::processes::Process;
 use crate::model::configuration::{EnvValue, Readiness, RestartPolicy, StateBody};
 use crate::model::fault::Fault;
 use crate::wire::agent::ServiceReport;
@@ -32,8 +33,10 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use unit::{Order, Unit};
 
-// A service without a readiness probe counts as started once it has lived this long.
+// A service without a readiness probe counts as started once it has lived this long and come to rest; one that never rests,
+// after the second time. On a busy machine a program may take long to get to where it fails.
 const SETTLED: Duration = Duration::from_millis(300);
+const RESTLESS: Duration = Duration::from_secs(3);
 
 /// A service as the configuration wants it.
 #[derive(Debug, Clone, PartialEq)]
@@ -286,12 +289,19 @@ impl Services {
     /// `service-exited`, or why it could not be started.
     pub(super) async fn wait_settled(&self, names: &[String]) -> Result<(), Fault> {
         for name in names {
+            let mut rested = 0;
             loop {
                 let Some(status) = self.status(name).await else { break };
+                let lived = status.since.elapsed();
                 match status.state {
                     "failed" | "stopped" => return Err(self.exited(name, &status)),
-                    "running" if status.since.elapsed() >= SETTLED => break,
-                    "running" => sleep(SETTLED.saturating_sub(status.since.elapsed())).await,
+                    "running" if lived < SETTLED => sleep(SETTLED.saturating_sub(lived)).await,
+                    "running" if rested == 3 || lived > RESTLESS => break,
+                    "running" => {
+                        let process = status.pid.and_then(Process::look);
+                        rested = if process.is_some_and(|p| p.rests) { rested + 1 } else { 0 };
+                        sleep(Duration::from_millis(15)).await;
+                    }
                     _ => sleep(Duration::from_millis(20)).await,
                 }
             }

@@ -58,12 +58,16 @@ fn is_locked(path: &Path) -> bool {
 /// Makes sure that the agent runs. To be called within the asynchronous runtime, which reaps the child.
 pub(super) fn start(inner: &Inner, node: &NodeId) -> Result<(), ProviderError> {
     let folder = inner.folder(node);
-    if agent_runs(&folder) {
-        return Ok(());
-    }
-    if is_locked(&folder.join("agent/keeper")) {
-        // Its keeper is about to start it again inside the same walls.
-        return wait(&folder, None);
+    let began = Instant::now();
+    // While its keeper lives, that starts it again inside the same walls. One that is just dying still holds its lock.
+    loop {
+        if agent_runs(&folder) {
+            return Ok(());
+        }
+        if !is_locked(&folder.join("agent/keeper")) || began.elapsed() > FIRST_WORD {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
     let surroundings = inner.surroundings();
     surroundings.check_demanded()?;
@@ -121,16 +125,16 @@ pub(super) fn start(inner: &Inner, node: &NodeId) -> Result<(), ProviderError> {
         .spawn()
         .map_err(|e| failed("the agent cannot be started", &e))?;
     inner.point("spawned")?;
-    wait(&folder, Some(&mut child))
+    wait(&folder, &mut child)
 }
 
-fn wait(folder: &Path, mut child: Option<&mut tokio::process::Child>) -> Result<(), ProviderError> {
+fn wait(folder: &Path, child: &mut tokio::process::Child) -> Result<(), ProviderError> {
     let began = Instant::now();
     loop {
         if agent_runs(folder) {
             return Ok(());
         }
-        let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+        let ended = child.try_wait().ok().flatten();
         if ended.is_some() || began.elapsed() > FIRST_WORD {
             let said = last_words(&folder.join("agent/agent.log"));
             let how = ended.map_or_else(

@@ -54,7 +54,7 @@ async fn a_service_that_never_becomes_healthy_is_called_so() {
     let server = AgentServer::start().await;
     let node = Node::new(&server).start();
     let port = free_port();
-    let ready = json!({ "http": format!("http://127.0.0.1:{port}/"), "timeout_s": 1 });
+    let ready = json!({ "http": format!("http://127.0.0.1:{port}/"), "timeout_s": 4 });
     let hash = server.want(
         &json!([python(
             &node,
