@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-// How long a fetched mirror counts as fresh: a launch right after the form listed the revisions need not fetch again.
-const FRESH: Duration = Duration::from_secs(10);
+// How long a fetched mirror counts as fresh: a launch right after its plan need not fetch again. Short, because what was pushed
+// in between is not seen.
+const FRESH: Duration = Duration::from_secs(2);
 const NETWORK_LIMIT: Duration = Duration::from_secs(90);
 const LOCAL_LIMIT: Duration = Duration::from_secs(20);
 const COMMITS_LISTED: &str = "30";
@@ -148,14 +149,14 @@ impl Mirrors {
         Ok(())
     }
 
-    /// Resolves what a person typed to a commit. The mirror is refreshed first; a name that is not in it is looked for
-    /// once more after another fetch.
+    /// Resolves what a person typed to a commit. The mirror is refreshed first, even if it was moments ago where `force`; a
+    /// name that is not in it is looked for once more after another fetch.
     ///
     /// # Errors
     /// `revision-not-found` with the nearest names; `repository-unreachable`.
-    pub async fn resolve(&self, repository: &RepositoryUrl, revision: &RevisionName) -> Result<Revision, Fault> {
+    pub async fn resolve(&self, repository: &RepositoryUrl, revision: &RevisionName, force: bool) -> Result<Revision, Fault> {
         if revision.as_str().parse::<CommitId>().is_err() || !self.path(repository).exists() {
-            self.refresh(repository, false).await?;
+            self.refresh(repository, force).await?;
         }
         if let Some(found) = self.look_up(repository, revision).await? {
             return Ok(found);

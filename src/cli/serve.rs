@@ -6,6 +6,7 @@ use crate::control::{Control, Parts};
 use crate::engine::{CrashHook, Engine, EngineOptions};
 use crate::git::Mirrors;
 use crate::http::state::AppState;
+use crate::machine::reserve::Reserve;
 use crate::providers::postgres::DatabaseServer;
 use crate::providers::sandbox::{Interrupt, Sandbox, SandboxOptions};
 use crate::providers::{Provider, Providers};
@@ -169,9 +170,11 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     };
     let keeper = control.clone();
     let keeper_stop = stop.clone();
+    let reserve = Reserve::of(&settings.data.folder);
     let tasks = vec![
         engine.start(stop.clone()),
         tokio::spawn(async move { keeper.keep(keeper_stop).await }),
+        tokio::spawn(reserve.keep(stop.clone())),
         tokio::spawn(async move {
             if let Err(error) = crate::http::serve(listener, state).await {
                 tracing::error!(%error, "the server stopped listening");

@@ -50,7 +50,10 @@ impl StepKind for BeginStack {
         match stack.state {
             StackState::Building => {
                 stack.state = StackState::Failed;
-                stack.node = None;
+                // This undo comes last, so a node that was made is gone by now; one that never was leaves only its row.
+                if let Some(node) = stack.node.take() {
+                    tx.set_node_gone(&node).await.map_err(Fault::from)?;
+                }
                 stack.links = Vec::new();
             }
             StackState::Updating => {

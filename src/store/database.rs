@@ -2,7 +2,7 @@
 
 use super::{Change, Result, Store, StoreError};
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyPool, Executor, Transaction};
+use sqlx::{Any, AnyPool, Connection, Executor, Transaction};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub(super) async fn connect(url: &str) -> Result<(AnyPool, Backend)> {
                 Ok(())
             })
         })
+        // On a full disk SQLite ends a transaction by itself, after which sqlx can neither end it nor begin another.
+        .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
         .connect(&format!("sqlite:{path}?mode=rwc"))
         .await?;
     Ok((

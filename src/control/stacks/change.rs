@@ -99,7 +99,7 @@ impl Control {
                 let inventory = self.store.inventory();
                 let descriptors = with_dependencies(&chosen, &inventory)?;
                 let asked = labels(&found.spec);
-                let mut apps = self.resolve(&asked, &descriptors, &inventory).await?;
+                let mut apps = self.resolve(&asked, &descriptors, &inventory, true).await?;
                 for app in &mut apps {
                     app.chosen = chosen.contains_key(&app.app);
                 }
@@ -189,7 +189,7 @@ impl Control {
             };
             changed.push(newer.filter(fits).unwrap_or(descriptor).clone());
         }
-        for app in self.resolve(asked, &changed, &inventory).await? {
+        for app in self.resolve(asked, &changed, &inventory, true).await? {
             let newest = changed
                 .iter()
                 .any(|d| d.name() == &app.app && inventory.app(&app.app).is_some_and(|r| r.descriptor == *d));

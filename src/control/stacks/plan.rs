@@ -110,7 +110,7 @@ impl Control {
         if !fields.is_empty() {
             return Err(refused(fields));
         }
-        let apps = self.resolve(&chosen, &descriptors, &inventory).await?;
+        let apps = self.resolve(&chosen, &descriptors, &inventory, false).await?;
         let spec = StackSpec {
             apps,
             data,
@@ -193,12 +193,13 @@ impl Control {
         found.cloned()
     }
 
-    /// Resolves each app's revision to a commit, all at once.
+    /// Resolves each app's revision to a commit, all at once; with what was pushed a moment ago where `force`.
     pub(super) async fn resolve(
         &self,
         chosen: &BTreeMap<AppName, Option<RevisionName>>,
         descriptors: &[Descriptor],
         inventory: &Inventory,
+        force: bool,
     ) -> Result<Vec<StackApp>> {
         let one = async |descriptor: &Descriptor| -> Result<StackApp> {
             let name = descriptor.name();
@@ -213,7 +214,7 @@ impl Control {
             };
             let found = self
                 .mirrors
-                .resolve(&descriptor.spec.repository, &revision)
+                .resolve(&descriptor.spec.repository, &revision, force)
                 .await
                 .map_err(|mut fault| {
                     fault.what = format!("{name}: {}", fault.what);

@@ -1,0 +1,8 @@
+//! Launches on a real server with real sandboxes: they serve, or they fail with a cause and leave nothing.
+
+mod changes;
+mod databases;
+mod disk;
+mod failures;
+mod hostile;
+mod stage;
