@@ -5,6 +5,10 @@
 CREATE TABLE engine_terms (term BIGINT PRIMARY KEY, reason TEXT NOT NULL, at BIGINT NOT NULL);
 INSERT INTO engine_terms (term, reason, at) VALUES (1, 'created', 0);
 
+-- One count of claims for all runs: effectors compare tokens of different runs on one thing, such as a launch and the destroy
+-- after it, so the later run's must be higher.
+INSERT INTO counters (name, value) VALUES ('epoch', 0);
+
 -- `due_at` is when the engine has to look at the run; null while only a person can bring it further.
 -- `journal_seq` and `journal_hash` are the head of the run's journal.
 CREATE TABLE runs (

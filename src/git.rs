@@ -328,7 +328,7 @@ fn last_line(text: &str) -> String {
     // git's own verdict is the line marked fatal, not the advice that follows it.
     lines()
         .find(|l| l.starts_with("fatal:"))
-        .or_else(|| lines().last())
+        .or_else(|| lines().next_back())
         .unwrap_or("git said nothing")
         .to_owned()
 }

@@ -43,6 +43,9 @@ impl StepKind for BeginStack {
         let Some(mut stack) = tx.stack(&input.stack).await.map_err(Fault::from)? else {
             return Ok(());
         };
+        if stack.run.as_ref() != Some(&cx.run) {
+            return Ok(());
+        }
         let cause = cx
             .cause
             .clone()

@@ -32,7 +32,9 @@ impl StepKind for PublishStack {
         let Some(mut stack) = tx.stack(&input.stack).await.map_err(Fault::from)? else {
             return Err(StepError::Final(Fault::new("not-found", "The stack is gone")));
         };
-        if matches!(stack.state, StackState::Building | StackState::Updating) {
+        // Repeated after a crash, it may come late: what a newer run does with the stack is not this one's to end.
+        let mine = stack.run.as_ref() == Some(&cx.run);
+        if mine && matches!(stack.state, StackState::Building | StackState::Updating) {
             stack.state = StackState::Ready;
             stack.links = links;
             stack.previous = None;

@@ -120,10 +120,10 @@ pub(super) async fn listen(url: &str, store: &Store) -> Result<()> {
             match received {
                 Ok(notice) => {
                     if let Ok(change) = serde_json::from_str::<Change>(notice.payload()) {
-                        if change.topics.iter().any(|t| t == "inventory" || t == "*") {
-                            if let Err(error) = store.reload_inventory().await {
-                                tracing::warn!(%error, "the inventory could not be read after another server changed it");
-                            }
+                        if change.topics.iter().any(|t| t == "inventory" || t == "*")
+                            && let Err(error) = store.reload_inventory().await
+                        {
+                            tracing::warn!(%error, "the inventory could not be read after another server changed it");
                         }
                         store.wake(change);
                     }

@@ -204,7 +204,7 @@ impl Store {
         let (inner, gate) = self.inner.backend.begin(&self.inner.pool).await?;
         Ok(Tx {
             inner,
-            _gate: gate,
+            gate,
             at: self.now(),
             audit,
             topics: Vec::new(),
@@ -278,7 +278,7 @@ struct Audit {
 pub struct Tx {
     inner: Transaction<'static, Any>,
     // Held until after commit or rollback: SQLite has one writer, and queueing here is fair where its busy handler is not.
-    _gate: Option<OwnedMutexGuard<()>>,
+    gate: Option<OwnedMutexGuard<()>>,
     at: Timestamp,
     audit: Option<Audit>,
     topics: Vec<String>,
@@ -351,7 +351,7 @@ impl Tx {
             self.store.inner.backend.notify(&mut self.inner, &change).await?;
         }
         self.inner.commit().await?;
-        drop(self._gate);
+        drop(self.gate);
         if self.inventory {
             self.store.reload_inventory().await?;
         }

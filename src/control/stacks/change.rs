@@ -89,12 +89,12 @@ impl Control {
                 self.start_update(actor, &found, wanted, "stack.retry").await
             }
             StackState::Failed => {
-                let chosen: BTreeMap<AppName, ()> = found
+                let chosen: BTreeMap<AppName, bool> = found
                     .spec
                     .apps
                     .iter()
                     .filter(|a| a.chosen)
-                    .map(|a| (a.app.clone(), ()))
+                    .map(|a| (a.app.clone(), true))
                     .collect();
                 let inventory = self.store.inventory();
                 let descriptors = with_dependencies(&chosen, &inventory)?;

@@ -18,7 +18,7 @@ impl Control {
     /// # Errors
     /// As [`Self::plan_stack`]; `not-allowed` below member; `conflict` where the name is taken.
     pub async fn launch_stack(&self, actor: &Actor, request: &LaunchRequest) -> Result<Accepted> {
-        let owner = self.launcher(actor)?;
+        let owner = Self::launcher(actor)?;
         let key = request.idempotency_key.as_ref().map(|key| format!("launch:{owner}:{key}"));
         let mut draft = self.draft(request).await?;
         for _ in 0..8 {
@@ -48,7 +48,7 @@ impl Control {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(ControlError::new("conflict", "No free name was found").into())
+        Err(ControlError::new("conflict", "No free name was found"))
     }
 
     async fn begin_launch(

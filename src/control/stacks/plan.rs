@@ -36,7 +36,7 @@ impl Control {
     /// # Errors
     /// `invalid-request` with fields, `revision-not-found`, `repository-unreachable`, `recipe-invalid`, `lease-too-long`, ...
     pub async fn plan_stack(&self, actor: &Actor, request: &LaunchRequest) -> Result<PlanView> {
-        let owner = self.launcher(actor)?;
+        let owner = Self::launcher(actor)?;
         let draft = self.draft(request).await?;
         let stack = draft.stack(StackId::from_bits(0), owner, self.store.now());
         let node = NodeId::from_bits(0);
@@ -75,7 +75,7 @@ impl Control {
         })
     }
 
-    pub(super) fn launcher(&self, actor: &Actor) -> Result<UserId> {
+    pub(super) fn launcher(actor: &Actor) -> Result<UserId> {
         match actor.user_id() {
             Some(id) if actor.role() >= Some(Role::Member) => Ok(id.clone()),
             _ => Err(ControlError::new(

@@ -90,8 +90,12 @@ impl Store {
     async fn claim_one(&self, run: &RunId, boot_id: &str, ttl_ms: i64) -> Result<Option<Claim>> {
         let mut tx = self.journal().await?;
         let now = tx.at();
+        // Counted over all runs: a token of a later run on the same thing must be higher than one of an earlier run.
+        let epoch: i64 = sqlx::query_scalar("UPDATE counters SET value = value + 1 WHERE name = 'epoch' RETURNING value")
+            .fetch_one(tx.conn())
+            .await?;
         let row = sqlx::query(
-            "UPDATE runs SET boot_id = $1, term = (SELECT MAX(term) FROM engine_terms), epoch = epoch + 1, lease_until = $2 \
+            "UPDATE runs SET boot_id = $1, term = (SELECT MAX(term) FROM engine_terms), epoch = $6, lease_until = $2 \
              WHERE id = $3 AND due_at <= $4 AND (boot_id IS NULL OR lease_until <= $4 OR lease_until > $5) \
              RETURNING term, epoch, subject, journal_seq, journal_hash",
         )
@@ -100,6 +104,7 @@ impl Store {
         .bind(run.as_str().to_owned())
         .bind(now.0)
         .bind(now.plus(IMPLAUSIBLE * ttl_ms).0)
+        .bind(epoch)
         .fetch_optional(tx.conn())
         .await?;
         let Some(row) = row else { return Ok(None) };

@@ -57,12 +57,11 @@ impl Server {
     }
 
     fn database_url(&self) -> String {
-        match &self.database {
-            Some(database) => database.url.clone(),
-            None => {
-                std::fs::create_dir_all(self.data()).unwrap();
-                format!("sqlite:{}", self.data().join("greenroom.db").display())
-            }
+        if let Some(database) = &self.database {
+            database.url.clone()
+        } else {
+            std::fs::create_dir_all(self.data()).unwrap();
+            format!("sqlite:{}", self.data().join("greenroom.db").display())
         }
     }
 
@@ -73,15 +72,20 @@ impl Server {
     /// Starts the server; it dies at `crash` where one is given.
     pub async fn start(&mut self, crash: Option<&str>) {
         self.kill();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // The same at each start, as a server's is: agents know no other.
+        let port = self.first_port + 19;
         self.url = format!("http://127.0.0.1:{port}");
-        let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("server.log")).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("server.log"))
+            .unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(self.data())
             .env("GREENROOM_SANDBOX_FIRST_PORT", self.first_port.to_string())
-            .env("GREENROOM_SANDBOX_LAST_PORT", (self.first_port + 19).to_string())
+            .env("GREENROOM_SANDBOX_LAST_PORT", (self.first_port + 18).to_string())
             .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -95,7 +99,13 @@ impl Server {
         self.process = Some(command.spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if self.http.get(format!("{}/healthz", self.url)).send().await.is_ok_and(|a| a.status().is_success()) {
+            if self
+                .http
+                .get(format!("{}/healthz", self.url))
+                .send()
+                .await
+                .is_ok_and(|a| a.status().is_success())
+            {
                 return;
             }
             // One that is told to crash may die of what it finds at its start.
@@ -108,7 +118,9 @@ impl Server {
     }
 
     fn is_dead(&mut self) -> bool {
-        self.process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some())
+        self.process
+            .as_mut()
+            .is_none_or(|process| process.try_wait().unwrap().is_some())
     }
 
     fn kill(&mut self) {
@@ -118,15 +130,29 @@ impl Server {
         }
     }
 
-    /// What the server has logged so far.
+    /// What the server and the agents have logged so far.
     pub fn log(&self) -> String {
-        let text = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+        let mut text = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+        for node in std::fs::read_dir(self.data().join("sandboxes"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            text.push_str("== an agent:\n");
+            text += &std::fs::read_to_string(node.path().join("agent/agent.log")).unwrap_or_default();
+        }
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
     async fn post(&self, path: &str, body: &Value) -> Value {
-        let answer = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token).json(body).send().await;
+        let answer = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(&self.token)
+            .json(body)
+            .send()
+            .await;
         // A server that dies before it answers gives nothing; what it stored is found later.
         match answer {
             Ok(answer) => answer.json().await.unwrap_or(Value::Null),
@@ -135,7 +161,13 @@ impl Server {
     }
 
     async fn stack(&self, name: &str) -> Option<StackView> {
-        let answer = self.http.get(format!("{}/api/v1/stacks/{name}", self.url)).bearer_auth(&self.token).send().await.ok()?;
+        let answer = self
+            .http
+            .get(format!("{}/api/v1/stacks/{name}", self.url))
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .ok()?;
         answer.json().await.ok()
     }
 }
@@ -159,7 +191,10 @@ pub struct Life {
 impl Life {
     /// A life that has not begun.
     pub fn new(server: Server) -> Self {
-        Self { server, name: "mortal-stack" }
+        Self {
+            server,
+            name: "mortal-stack",
+        }
     }
 
     /// Launches at v1 on a server that dies at `crash`.
@@ -174,7 +209,8 @@ impl Life {
     /// Updates to v2 on a server that dies at `crash`.
     pub async fn update(&mut self, crash: &str) {
         let request = json!({"apps": [{"app": "greeter", "revision": "v2"}]});
-        self.through_a_crash("update", crash, format!("/api/v1/stacks/{}/update", self.name), request).await;
+        self.through_a_crash("update", crash, format!("/api/v1/stacks/{}/update", self.name), request)
+            .await;
         self.serves("update", crash, "hello from version 2").await;
     }
 
@@ -184,8 +220,9 @@ impl Life {
         let accepted = serde_json::from_value::<Accepted>(answer.clone()).is_ok();
         self.wait_for_death(what, crash, &answer).await;
         self.server.start(None).await;
-        if !accepted && what == "launch" {
-            // The answer was lost, as on any network: the same request again is the same launch.
+        if !accepted {
+            // The answer was lost, as on any network: the same launch again is the same one, and an update that is under way
+            // already is refused.
             self.server.post(&path, &request).await;
         }
     }
@@ -193,7 +230,12 @@ impl Life {
     async fn wait_for_death(&mut self, what: &str, crash: &str, answer: &Value) {
         let deadline = Instant::now() + PATIENCE;
         while !self.server.is_dead() {
-            assert!(Instant::now() < deadline, "the {what} never came to {crash}: {answer}\n{}", self.server.log());
+            assert!(
+                Instant::now() < deadline,
+                "the {what} never came to {crash}: {answer}\n{:#?}\n{}",
+                self.server.stack(self.name).await,
+                self.server.log()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -212,28 +254,57 @@ impl Life {
                 );
                 if stack.state.as_str() == "ready" {
                     let text = reqwest::get(&stack.links[0].url).await.unwrap().text().await.unwrap();
-                    assert!(text.contains(page), "{what} after {crash}: {text}");
+                    assert!(
+                        text.contains(page),
+                        "{what} after {crash}: {text}\n{stack:#?}\n{}",
+                        self.server.log()
+                    );
                     break;
                 }
             }
-            assert!(Instant::now() < deadline, "{what} after {crash} never ended: {stack:#?}\n{}", self.server.log());
+            assert!(
+                Instant::now() < deadline,
+                "{what} after {crash} never ended: {stack:#?}\n{}",
+                self.server.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let agents = self.count("agent");
         let apps = self.count("app.py");
-        assert_eq!((agents, apps), (1, 1), "one agent and one app process, {what} after {crash}");
+        assert_eq!(
+            (agents, apps),
+            (1, 1),
+            "one agent and one app process, {what} after {crash}: {}",
+            self.lines()
+        );
         assert_eq!(self.sandboxes(), 1, "one sandbox, {what} after {crash}");
     }
 
     /// Destroys on a server that dies at `crash`; nothing is left.
     pub async fn destroy(&mut self, crash: &str) {
         self.server.start(Some(crash)).await;
-        let answer = self.server.http.delete(format!("{}/api/v1/stacks/{}", self.server.url, self.name)).bearer_auth(&self.server.token).send().await;
+        let answer = self
+            .server
+            .http
+            .delete(format!("{}/api/v1/stacks/{}", self.server.url, self.name))
+            .bearer_auth(&self.server.token)
+            .send()
+            .await;
         let accepted = answer.is_ok();
-        self.wait_for_death("destroy", crash, &Value::Null).await;
+        let said = match answer {
+            Ok(answer) => Value::String(format!("{} {}", answer.status(), answer.text().await.unwrap_or_default())),
+            Err(_) => Value::Null,
+        };
+        self.wait_for_death("destroy", crash, &said).await;
         self.server.start(None).await;
         if !accepted {
-            let _ = self.server.http.delete(format!("{}/api/v1/stacks/{}", self.server.url, self.name)).bearer_auth(&self.server.token).send().await;
+            let _ = self
+                .server
+                .http
+                .delete(format!("{}/api/v1/stacks/{}", self.server.url, self.name))
+                .bearer_auth(&self.server.token)
+                .send()
+                .await;
         }
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -241,7 +312,11 @@ impl Life {
             if stack.as_ref().is_some_and(|s| s.state.as_str() == "destroyed") {
                 break;
             }
-            assert!(Instant::now() < deadline, "destroy after {crash} never ended: {stack:#?}\n{}", self.server.log());
+            assert!(
+                Instant::now() < deadline,
+                "destroy after {crash} never ended: {stack:#?}\n{}",
+                self.server.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.server.kill();
@@ -251,19 +326,36 @@ impl Life {
     }
 
     fn sandboxes(&self) -> usize {
-        let Ok(all) = std::fs::read_dir(self.server.data().join("sandboxes")) else { return 0 };
-        all.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("nod_")).count()
+        let Ok(all) = std::fs::read_dir(self.server.data().join("sandboxes")) else {
+            return 0;
+        };
+        all.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("nod_"))
+            .count()
     }
 
-    // Innermost processes whose command line holds this word; a wrapper that only started one does not count.
+    fn lines(&self) -> String {
+        let mut text = String::new();
+        for pid in processes_below(self.server.folder.path()) {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            text.push('\n');
+            text.push_str(&String::from_utf8_lossy(&line).replace('\0', " "));
+        }
+        text
+    }
+
+    // Processes whose command line holds this word; a wrapper that only starts and watches one does not count.
     fn count(&self, word: &str) -> usize {
         let mine = processes_below(self.server.folder.path());
         mine.iter()
             .filter(|pid| {
                 let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 let words: Vec<&[u8]> = line.split(|b| *b == 0).collect();
-                let program = words.first().map(|w| String::from_utf8_lossy(w).into_owned()).unwrap_or_default();
-                !program.ends_with("bwrap") && words.iter().skip(1).any(|w| *w == word.as_bytes())
+                let program = words
+                    .first()
+                    .map(|w| String::from_utf8_lossy(w).into_owned())
+                    .unwrap_or_default();
+                let wrapper = program.ends_with("bwrap") || words.contains(&b"--keep".as_slice());
+                !wrapper && words.iter().skip(1).any(|w| *w == word.as_bytes())
             })
             .count()
     }
@@ -274,7 +366,9 @@ fn processes_below(folder: &Path) -> Vec<i32> {
     let needle = folder.join("data/sandboxes").display().to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
+            continue;
+        };
         let held = ["cmdline", "environ"].iter().any(|file| {
             let bytes = std::fs::read(entry.path().join(file)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).contains(&needle)
@@ -289,7 +383,14 @@ fn processes_below(folder: &Path) -> Vec<i32> {
 fn make_repository(path: &Path) {
     let git = |arguments: &[&str], folder: &Path| {
         let done = Command::new("git")
-            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main"])
+            .args([
+                "-c",
+                "user.name=Test",
+                "-c",
+                "user.email=test@example.org",
+                "-c",
+                "init.defaultBranch=main",
+            ])
             .args(arguments)
             .current_dir(folder)
             .stdout(Stdio::null())

@@ -33,7 +33,6 @@ impl TestDatabase {
                 std::env::var_os("CI").is_none(),
                 "GREENROOM_TEST_POSTGRES is not set; run tests/all, which starts a server"
             );
-            eprintln!("no PostgreSQL: set GREENROOM_TEST_POSTGRES or run tests/all");
             return None;
         };
         let name = format!("gr_test_{:032x}", SystemIds.next());
