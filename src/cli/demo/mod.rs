@@ -1,6 +1,6 @@
 //! `greenroom demo`: the whole server in this process, a bookshop of five apps on it, and nothing left afterwards.
 //!
-//! With `--check` nobody is needed: it launches, updates and destroys, proves that nothing is left, and says so in one line of
+//! With `--json` a program is told where everything is, in one line, once it serves. With `--check` nobody is needed: it launches, updates and destroys, proves that nothing is left, and says so in one line of
 //! JSON. It is the self-test of an installation.
 
 mod check;
@@ -12,6 +12,7 @@ use super::output::Output;
 use super::stack::public_links;
 use super::{INTERRUPTED, Result, interrupted};
 use clap::Args;
+use serde_json::json;
 use stage::{Stage, StageOptions};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,6 +80,13 @@ pub async fn run(args: DemoArgs, output: Output) -> Result {
 async fn show(stage: &Stage, output: Output) -> Result<()> {
     let mut progress = output.progress();
     let stack = stage.launch(&mut progress).await?;
+    let link = stage.sign_in_link().await?;
+    if output.is_json() {
+        output.json_line(&json!({
+            "server": stage.url(), "sign_in": link, "token": stage.token(), "stack": stack.name, "links": stack.links
+        }));
+        return Ok(());
+    }
     let took = stack.ready_at.map(|ready| ready.since(stack.created_at)).unwrap_or_default();
     output.line("");
     output.done(format!(
@@ -89,7 +97,6 @@ async fn show(stage: &Stage, output: Output) -> Result<()> {
     for link in public_links(&stack) {
         output.link(&link.label, &link.url);
     }
-    let link = stage.sign_in_link().await?;
     output.link("Portal", &link);
     output.line("\nThe portal's link signs you in once. There, or in another terminal:");
     output.line(format!("  greenroom login {} --token {}", stage.url(), stage.token()));

@@ -26,6 +26,8 @@ const NAME: &str = "bookshop";
 const APPS: [&str; 5] = ["storefront", "catalogue", "reviews", "covers", "mailer"];
 // Far more than it ever takes; only there so that a check ends.
 const PATIENCE: Duration = Duration::from_mins(3);
+// As many stacks as a list gives at once.
+const MANY: usize = 100;
 
 /// Where to play.
 #[derive(Debug, Clone)]
@@ -143,8 +145,7 @@ impl Stage {
     }
 
     async fn settle(&self, accepted: &Accepted, progress: &mut Progress) -> Result<StackView> {
-        let followed = tokio::time::timeout(PATIENCE, follow::follow(&self.client, &accepted.run, progress)).await;
-        let run = followed.map_err(|_| Box::new(Problem::from(Fault::new("timed-out", "It took more than three minutes"))))??;
+        let run = self.follow(&accepted.run, progress).await?;
         let stack = self.client.show_stack(&accepted.stack.id).await?;
         self.remember(&stack);
         if run.state == RunState::Succeeded {
@@ -152,6 +153,11 @@ impl Stage {
         } else {
             Err(Box::new(why(run).into()))
         }
+    }
+
+    async fn follow(&self, run: &str, progress: &mut Progress) -> Result<RunView> {
+        let followed = tokio::time::timeout(PATIENCE, follow::follow(&self.client, run, progress)).await;
+        followed.map_err(|_| Box::new(Problem::from(Fault::new("timed-out", "It took more than three minutes"))))?
     }
 
     fn remember(&self, stack: &StackView) {
@@ -165,9 +171,27 @@ impl Stage {
             .extend(ports);
     }
 
-    /// Destroys the stack, stops the server, removes the temporary folder, and says what is left all the same.
+    // What people launched in the portal, too.
+    async fn destroy_all(&self) -> Result<()> {
+        let stacks = self.client.list_stacks(false, false, None, MANY).await?;
+        let held = |stack: &StackView| !matches!(stack.state, StackState::Failed | StackState::Destroyed);
+        let mut runs = Vec::new();
+        for stack in stacks.into_iter().filter(held) {
+            self.remember(&stack);
+            match (stack.state, stack.run) {
+                (StackState::Destroying, Some(run)) => runs.push(run.id),
+                _ => runs.push(self.client.destroy_stack(&stack.id).await?.run),
+            }
+        }
+        for run in runs {
+            self.follow(&run, &mut Progress::silent()).await?;
+        }
+        Ok(())
+    }
+
+    /// Destroys every stack, stops the server, removes the temporary folder, and says what is left all the same.
     pub async fn close(self) -> Result<Leftovers> {
-        let destroyed = self.destroy(&mut Progress::silent()).await;
+        let destroyed = self.destroy_all().await;
         let mut ports = self.ports.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         ports.extend(reqwest::Url::parse(&self.running.url).ok().and_then(|url| url.port()));
         self.running.shutdown().await;
