@@ -69,12 +69,7 @@ impl Mirrors {
 
     /// Where the mirror of a repository is, or will be.
     pub fn path(&self, repository: &RepositoryUrl) -> PathBuf {
-        use std::fmt::Write as _;
-        let digest = Sha256::digest(repository.as_str());
-        let mut name = String::new();
-        for byte in &digest[..12] {
-            let _ = write!(name, "{byte:02x}");
-        }
+        let name = crate::model::secret::hex("", &Sha256::digest(repository.as_str())[..12]);
         self.folder.join(format!("{name}.git"))
     }
 

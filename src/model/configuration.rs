@@ -31,14 +31,7 @@ impl NodeConfiguration {
     /// # Errors
     /// As [`Self::canonical`].
     pub fn hash(&self) -> Result<String, serde_json::Error> {
-        use std::fmt::Write as _;
-        let digest = Sha256::digest(self.canonical()?);
-        let mut text = String::with_capacity(71);
-        text.push_str("sha256:");
-        for byte in digest {
-            let _ = write!(text, "{byte:02x}");
-        }
-        Ok(text)
+        Ok(super::secret::hex("sha256:", &Sha256::digest(self.canonical()?)))
     }
 }
 

@@ -81,14 +81,7 @@ impl Tx {
         let at = self.at().0;
         let name = descriptor.name().as_str().to_owned();
         let body = to_json("descriptor", descriptor)?;
-        let digest = {
-            use sha2::{Digest, Sha256};
-            use std::fmt::Write as _;
-            Sha256::digest(source).iter().fold(String::new(), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
-        };
+        let digest = crate::model::secret::hash(source);
         sqlx::query("INSERT INTO app_versions (name, version, source, sha256, actor, at) VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(name.clone())
             .bind(version)
