@@ -42,6 +42,9 @@ impl StepKind for PublishStack {
             stack.ready_at = stack.ready_at.or(Some(now));
             tx.update_stack(&mut stack).await.map_err(Fault::from)?;
             tx.commit().await.map_err(Fault::from)?;
+        } else {
+            // Before anything is logged: a line is a write of its own and would wait for this one for ever.
+            drop(tx);
         }
         for link in stack.links.iter().filter(|l| l.public) {
             cx.log.line(format!("{}: {}", link.label, link.url)).await;
