@@ -4,6 +4,7 @@
 //! base layer. Unknown keys are errors.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The default settings, as a commented TOML file.
@@ -62,7 +63,7 @@ pub struct Leases {
 }
 
 /// The sandbox provider.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sandbox {
     /// First port of the pool.
@@ -73,6 +74,20 @@ pub struct Sandbox {
     pub isolation: String,
     /// Folders of programs that sandboxes may run, before the system's own; found by asking python3 and rustc where empty.
     pub path: Vec<PathBuf>,
+    /// More environment variables of every program in a sandbox: a package index, a proxy, certificates.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("ports", &(self.first_port..=self.last_port))
+            .field("isolation", &self.isolation)
+            .field("path", &self.path)
+            // Names only: an index or a proxy may be given with a password.
+            .field("environment", &self.environment.keys())
+            .finish()
+    }
 }
 
 /// Database servers that stacks may get databases in.
@@ -213,6 +228,12 @@ fn set(table: &mut toml::Table, section: &str, key: &str, text: &str, name: &str
                 .map(|p| toml::Value::String(p.into()))
                 .collect(),
         ),
+        toml::Value::Table(_) => {
+            // Not the parser's own words, which quote the text, and the text may hold a password.
+            let read = format!("value = {text}").parse::<toml::Table>().ok();
+            let value = read.and_then(|mut table| table.remove("value")).filter(toml::Value::is_table);
+            value.ok_or_else(|| bad("it must be written like { NAME = \"value\" }".to_owned()))?
+        }
         _ => toml::Value::String(text.to_owned()),
     };
     Ok(())
@@ -225,6 +246,22 @@ mod tests {
     #[test]
     fn the_built_in_settings_listen_on_loopback_only() {
         assert!(Settings::default().server.listen.starts_with("127.0.0.1:"));
+    }
+
+    #[test]
+    fn variables_of_sandboxes_are_read_and_their_values_are_never_shown() {
+        let given = |text: &str| [("GREENROOM_SANDBOX_ENVIRONMENT".to_owned(), text.to_owned())];
+        let settings = Settings::load(None, given(r#"{ PIP_INDEX_URL = "https://me:hunter2@host/simple" }"#)).unwrap();
+        assert_eq!(settings.sandbox.environment["PIP_INDEX_URL"], "https://me:hunter2@host/simple");
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("PIP_INDEX_URL") && !shown.contains("hunter2"), "{shown}");
+        for wrong in ["PIP_INDEX_URL=https://me:hunter2@host", "[\"hunter2\"]", "{ A = 'hunter2"] {
+            let error = Settings::load(None, given(wrong)).unwrap_err().to_string();
+            assert!(
+                error.contains("GREENROOM_SANDBOX_ENVIRONMENT") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -163,6 +163,7 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(),
     let logs = Logs::open(&folder, &identity.writer, veil.clone())?;
     let secrets = Secrets::new(link.clone(), veil.clone());
     let surroundings = Surroundings::new(&options.node, folder.path());
+    veil.add_given(surroundings.given());
     services::sweep_tasks(&surroundings).await;
     let services = Services::new(folder.clone(), logs.clone(), secrets.clone(), surroundings.clone())?;
     let hands = Hands {

@@ -23,13 +23,24 @@ const GRACE: Duration = Duration::from_secs(2);
 const REST: Duration = Duration::from_millis(200);
 
 /// The plain environment of everything that the agent starts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Surroundings {
     path: String,
     home: String,
     tmp: String,
+    given: BTreeMap<String, String>,
     node: NodeId,
     folder: PathBuf,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("path", &self.path)
+            .field("given", &self.given.keys())
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Surroundings {
@@ -40,9 +51,18 @@ impl Surroundings {
             path: variable("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             home: variable("HOME", "/"),
             tmp: variable("TMPDIR", "/tmp"),
+            given: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter_map(|(name, value)| Some((name.strip_prefix(processes::GIVEN)?.to_owned(), value)))
+                .collect(),
             node: node.clone(),
             folder: folder.to_owned(),
         }
+    }
+
+    /// The environment variables that everything gets besides, as this node's settings say.
+    pub(super) fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
     }
 
     /// The value of the mark that tells this agent's processes from others'.
@@ -107,6 +127,7 @@ impl Surroundings {
             .env("HOME", &self.home)
             .env("TMPDIR", &self.tmp)
             .env("LANG", "C.UTF-8")
+            .envs(&self.given)
             .envs(env)
             .env(processes::NODE, self.node.as_str())
             .env(processes::FOLDER, &self.folder)

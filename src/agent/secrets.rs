@@ -49,6 +49,22 @@ impl Veil {
         fault
     }
 
+    /// Covers up the passwords in variables of the node's settings: those in addresses, and values whose names say so.
+    pub(super) fn add_given(&self, variables: &BTreeMap<String, String>) {
+        for (name, value) in variables {
+            let name = name.to_ascii_uppercase();
+            if ["PASSWORD", "TOKEN", "SECRET", "_KEY"].iter().any(|word| name.contains(word)) {
+                self.add(value);
+            }
+            // user:password@ of an address; a password with an `@` ends at the last one before the path.
+            let authority = value.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
+            let user = authority.and_then(|authority| authority.rsplit_once('@'));
+            if let Some((_, password)) = user.and_then(|(user, _)| user.split_once(':')) {
+                self.add(password);
+            }
+        }
+    }
+
     fn add(&self, value: &str) {
         if value.len() >= SHORTEST {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(value.to_owned());
@@ -124,5 +140,17 @@ mod tests {
         assert_eq!(veil.cover("password=hunter2hunter2 a"), "password=[secret] a");
         let fault = Fault::new("state-failed", "It failed").log_tail(["see hunter2hunter2".to_owned()]);
         assert_eq!(veil.cover_fault(fault).log_tail, ["see [secret]"]);
+    }
+
+    #[test]
+    fn passwords_in_a_nodes_variables_are_covered_and_the_rest_is_not() {
+        let veil = Veil::default();
+        veil.add_given(&BTreeMap::from([
+            ("PIP_INDEX_URL".to_owned(), "https://reader:tiger@lily@host/simple".to_owned()),
+            ("NPM_TOKEN".to_owned(), "npm_abcdef".to_owned()),
+            ("SSL_CERT_FILE".to_owned(), "/etc/ssl/certs/all.crt".to_owned()),
+        ]));
+        let said = "https://reader:tiger@lily@host/simple npm_abcdef /etc/ssl/certs/all.crt";
+        assert_eq!(veil.cover(said), "https://reader:[secret]@host/simple [secret] /etc/ssl/certs/all.crt");
     }
 }

@@ -225,6 +225,7 @@ fn sandbox(settings: &Settings, agent_program: Option<PathBuf>, interrupt: Optio
         last_port: settings.sandbox.last_port,
         isolation: settings.sandbox.isolation.clone(),
         path: settings.sandbox.path.clone(),
+        environment: settings.sandbox.environment.clone(),
         agent_program,
         interrupt,
     };

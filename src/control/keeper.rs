@@ -58,7 +58,9 @@ impl Control {
             };
             if matches!(provider.observe(&node.id).await, Ok(Observed::Stopped)) {
                 match provider.revive(&node.id).await {
-                    Ok(now) => tracing::info!(node = %node.id, ?now, "started a dead agent again"),
+                    Ok(Observed::Running) => tracing::info!(node = %node.id, "started a dead agent again"),
+                    // It was being destroyed.
+                    Ok(_) => {}
                     Err(error) => tracing::warn!(node = %node.id, %error, "a dead agent could not be started again"),
                 }
             }

@@ -15,6 +15,8 @@ pub const FOLDER: &str = "GREENROOM_FOLDER";
 pub const SERVICE: &str = "GREENROOM_SERVICE";
 /// The state whose program it is.
 pub const TASK: &str = "GREENROOM_TASK";
+/// Before the name of a variable that the agent is to give to all it starts.
+pub const GIVEN: &str = "GREENROOM_GIVEN_";
 
 /// A process as it was a moment ago.
 #[derive(Debug, Clone, PartialEq, Eq)]

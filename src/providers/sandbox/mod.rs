@@ -16,7 +16,7 @@ use super::{Capabilities, FencingToken, Layout, NodeHandle, NodeSpec, Observed, 
 use crate::machine::{files, processes};
 use crate::model::id::NodeId;
 use async_trait::async_trait;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -43,6 +43,8 @@ pub struct SandboxOptions {
     pub isolation: String,
     /// Folders of programs that sandboxes may run, before the system's own; found by asking the tools where empty.
     pub path: Vec<PathBuf>,
+    /// More environment variables of every program in a sandbox.
+    pub environment: BTreeMap<String, String>,
     /// The program that is the agent: this one.
     pub agent_program: PathBuf,
     /// For tests of what a killed server leaves.
@@ -56,6 +58,8 @@ impl std::fmt::Debug for SandboxOptions {
             .field("ports", &(self.first_port..=self.last_port))
             .field("isolation", &self.isolation)
             .field("path", &self.path)
+            // Names only: an index or a proxy may be given with a password.
+            .field("environment", &self.environment.keys())
             .field("agent_program", &self.agent_program)
             .finish_non_exhaustive()
     }
@@ -92,6 +96,12 @@ impl Sandbox {
             return Err(denied(format!(
                 "`{}` is no isolation: it must be auto, plain or bubblewrap",
                 options.isolation
+            )));
+        }
+        if let Some(name) = options.environment.keys().find(|name| !may_be_given(name)) {
+            return Err(denied(format!(
+                "`{name}` cannot be given to sandboxes: a name has letters, digits and `_`, and each sandbox has a PATH, HOME, \
+                 TMPDIR and GREENROOM_… of its own"
             )));
         }
         let root = options.folder.join("sandboxes");
@@ -296,6 +306,14 @@ impl Provider for Sandbox {
         let listed = tokio::task::spawn_blocking(move || inner.list_owned()).await;
         listed.map_err(|e| ProviderError::Retry { why: e.to_string() })?
     }
+}
+
+// What each sandbox has of its own, or finds its processes by, is not for the settings to change.
+fn may_be_given(name: &str) -> bool {
+    let word = !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    word && !matches!(name, "PATH" | "HOME" | "TMPDIR") && !name.starts_with("GREENROOM_")
 }
 
 fn failed(what: &str, error: &io::Error) -> ProviderError {

@@ -5,6 +5,7 @@ use super::{Inner, ProviderError, failed, ports, remove};
 use crate::machine::{files, processes};
 use crate::model::id::NodeId;
 use rustix::fs::FlockOperation;
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -113,6 +114,7 @@ pub(super) fn start(inner: &Inner, node: &NodeId) -> Result<(), ProviderError> {
         .env("HOME", folder.join("home"))
         .env("TMPDIR", folder.join("tmp"))
         .env("LANG", "C.UTF-8")
+        .envs(given(&inner.options.environment))
         .env(processes::NODE, node.as_str())
         .env(processes::FOLDER, folder.join("agent"))
         .current_dir(&folder)
@@ -126,6 +128,13 @@ pub(super) fn start(inner: &Inner, node: &NodeId) -> Result<(), ProviderError> {
         .map_err(|e| failed("the agent cannot be started", &e))?;
     inner.point("spawned")?;
     wait(&folder, &mut child)
+}
+
+// Under names that mean nothing to the agent itself: it is to pass them on, not to go through a proxy of theirs.
+fn given(environment: &BTreeMap<String, String>) -> impl Iterator<Item = (String, &String)> {
+    environment
+        .iter()
+        .map(|(name, value)| (format!("{}{name}", processes::GIVEN), value))
 }
 
 fn wait(folder: &Path, child: &mut tokio::process::Child) -> Result<(), ProviderError> {

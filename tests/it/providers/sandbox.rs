@@ -9,6 +9,7 @@ use greenroom::providers::sandbox::{Sandbox, SandboxOptions};
 use greenroom::providers::{NodeSpec, Observed, Provider, ProviderError};
 use rustix::process::Signal;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -48,6 +49,7 @@ impl SandboxArena {
             last_port: ports.1,
             isolation: isolation.into(),
             path: harness::path().split(':').take(1).map(PathBuf::from).collect(),
+            environment: BTreeMap::from([("GIVEN_WORD".to_owned(), "given".to_owned())]),
             agent_program: env!("CARGO_BIN_EXE_greenroom").into(),
             interrupt: Some(Arc::new(move |point| {
                 let wanted = asked.load(Ordering::SeqCst);
@@ -165,6 +167,7 @@ async fn a_sandbox_inherits_nothing_and_is_gone_without_a_trace() {
     let mut names: Vec<&str> = seen[2].as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
     let wanted = [
+        "GIVEN_WORD",
         "GREENROOM_FOLDER",
         "GREENROOM_NODE",
         "GREENROOM_SERVICE",
@@ -175,10 +178,30 @@ async fn a_sandbox_inherits_nothing_and_is_gone_without_a_trace() {
     ];
     names.retain(|name| *name != "LC_CTYPE");
     assert_eq!(names, wanted);
+    assert_eq!(seen[2]["GIVEN_WORD"], "given", "what the settings give, and nothing else");
     assert_eq!(seen[2]["HOME"], arena.folder(&spec.node).join("home").display().to_string());
     arena.sandbox.destroy(&spec.node, token(1)).await.unwrap();
     assert_eq!(arena.leftovers(&spec.node), [""; 0]);
     assert!(std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
+}
+
+#[tokio::test]
+async fn what_a_sandbox_has_of_its_own_is_not_for_the_settings_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["PATH", "HOME", "TMPDIR", "GREENROOM_FOLDER", "", "1ST", "A=B", "A B"] {
+        let options = SandboxOptions {
+            folder: folder.path().to_owned(),
+            first_port: 1,
+            last_port: 2,
+            isolation: "plain".into(),
+            path: Vec::new(),
+            environment: BTreeMap::from([(name.to_owned(), "hunter2".to_owned())]),
+            agent_program: PathBuf::new(),
+            interrupt: None,
+        };
+        let error = Sandbox::new(options).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{name}`")) && !error.contains("hunter2"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,6 +73,13 @@ fn a_rust_app_a_node_app_a_site_and_any_command() {
             }),
         ),
         document(
+            "gallery",
+            json!({
+                "recipes": [{"name": "python-app", "with": {"packages": [".[server]", "gunicorn>=22"]}}],
+                "processes": {"web": {"command": ["gunicorn", "--bind", "{{ node.address }}:{{ ports.web }}", "gallery:app"]}},
+            }),
+        ),
+        document(
             "tool",
             json!({
                 "recipes": [{"name": "command-app", "with": {"programs": ["sh", "make"]}}],
