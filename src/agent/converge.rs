@@ -268,11 +268,13 @@ impl Run<'_> {
                 if !again {
                     self.journal.unchanged += 1;
                 }
-                self.say(&format!("{}: as it should be ({took})", state.title));
+                let line = format!("{}: as it should be ({took})", state.title);
+                self.hands.logs.detail(&self.stream, &line);
             }
             Ok(Done::Skipped(why)) => {
                 self.note(outcome(&state.id, "skipped", &why, took_ms));
-                self.say(&format!("{}: not needed, {why}", state.title));
+                let line = format!("{}: not needed, {why}", state.title);
+                self.hands.logs.detail(&self.stream, &line);
             }
             Ok(Done::Changed(note)) => {
                 self.say(&format!("{}: {note} ({took})", state.title));

@@ -1,13 +1,16 @@
 //! The agent's folder: who holds it, the node's key, and the files that hold what must survive.
 
+use crate::clock::{Clock, SystemClock};
 use crate::machine::files;
 use crate::model::fault::Fault;
+use crate::model::time::{Timestamp, show_length};
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +25,53 @@ pub(super) struct Folder {
     _lock: Arc<File>,
 }
 
+/// Whether the folder could be taken.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// It could.
+    Ours(Folder),
+    /// Another agent holds it.
+    By(Holder),
+}
+
+/// Who holds a folder, as far as its lock says.
+#[derive(Debug)]
+pub(super) struct Holder {
+    lock: PathBuf,
+    pid: Option<u32>,
+    since: Option<Timestamp>,
+}
+
+impl Holder {
+    fn read(lock: PathBuf) -> Self {
+        let text = std::fs::read_to_string(&lock).unwrap_or_default();
+        let mut words = text.split_whitespace();
+        Self {
+            lock,
+            pid: words.next().and_then(|word| word.parse().ok()),
+            since: words.next().and_then(|word| word.parse().ok()).map(Timestamp),
+        }
+    }
+
+    /// The fault of someone who cannot wait for it.
+    pub(super) fn fault(&self) -> Fault {
+        Fault::new("agent-busy", "Another run of the agent is under way on this node").why(self)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "process {pid} holds {}", self.lock.display())?,
+            None => write!(f, "another process holds {}", self.lock.display())?,
+        }
+        match self.since {
+            Some(since) => write!(f, " for {}", show_length(SystemClock.now().since(since).max(0))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Who the node is.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
@@ -32,8 +82,8 @@ pub(super) struct Identity {
 }
 
 impl Folder {
-    /// Takes the folder, making it where it is not there. `None` where another agent holds it.
-    pub(super) fn take(path: &Path, lock: &str) -> Result<Option<Self>, Fault> {
+    /// Takes the folder, making it where it is not there.
+    pub(super) fn take(path: &Path, lock: &str) -> Result<Taken, Fault> {
         let failed = |error: io::Error| io_fault(&format!("The agent's folder {} cannot be used", path.display()), &error);
         for folder in [path.to_owned(), path.join("services"), path.join("spool")] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -42,6 +92,7 @@ impl Folder {
         let file = options
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .mode(0o600)
             .open(path.join(lock));
@@ -49,11 +100,14 @@ impl Folder {
         let began = Instant::now();
         while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             if began.elapsed() > LOCK_PATIENCE {
-                return Ok(None);
+                return Ok(Taken::By(Holder::read(path.join(lock))));
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Some(Self {
+        // Only told to people; the lock itself is what counts.
+        let told = format!("{} {}\n", std::process::id(), SystemClock.now().0);
+        let _ = file.set_len(0).and_then(|()| file.write_all_at(told.as_bytes(), 0));
+        Ok(Taken::Ours(Self {
             path: path.to_owned(),
             _lock: Arc::new(file),
         }))

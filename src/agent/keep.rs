@@ -2,7 +2,7 @@
 //! among the services of the one that died, so someone inside must.
 
 use super::AgentOptions;
-use super::folder::Folder;
+use super::folder::{Folder, Taken};
 use crate::model::fault::Fault;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const LIVED: Duration = Duration::from_secs(10);
 
 /// Runs this program with the same arguments, except `--keep`, again and again until cancelled or the agent's folder is gone.
 pub(super) async fn keep(options: &AgentOptions, cancel: CancellationToken) -> Result<(), Fault> {
-    let Some(folder) = Folder::take(&options.folder, "keeper")? else {
+    let Taken::Ours(folder) = Folder::take(&options.folder, "keeper")? else {
         return Ok(());
     };
     let failed = |error| Fault::new("internal", "The agent cannot be kept running").why(error);

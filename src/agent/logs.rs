@@ -6,6 +6,7 @@
 
 use super::folder::{Folder, io_fault};
 use super::link::{Link, LinkError};
+use super::options::Echo;
 use super::secrets::Veil;
 use super::spool::{CHUNK, Place, Spool};
 use crate::model::fault::Fault;
@@ -42,6 +43,8 @@ struct Inner {
     written: Notify,
     spooled: Notify,
     veil: Veil,
+    // Who hears the agent's own lines instead of the server.
+    echo: Option<Echo>,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ struct Output {
 
 impl Logs {
     /// The logs kept in the agent's folder.
-    pub(super) fn open(folder: &Folder, writer: &str, veil: Veil) -> Result<Self, Fault> {
+    pub(super) fn open(folder: &Folder, writer: &str, veil: Veil, echo: Option<Echo>) -> Result<Self, Fault> {
         let path = folder.file("spool");
         let spool = Spool::open(&path, writer)?;
         Ok(Self(Arc::new(Inner {
@@ -76,12 +79,17 @@ impl Logs {
             written: Notify::new(),
             spooled: Notify::new(),
             veil,
+            echo,
         })))
     }
 
     /// Adds a line of the agent's own to a stream.
     pub(super) fn line(&self, stream: &str, text: &str) {
         let text = self.0.veil.cover(text);
+        if let Some(echo) = &self.0.echo {
+            echo.say(&text);
+            return;
+        }
         let mut state = self.state();
         if state.spool.unsent() > SPOOL_LIMIT {
             *state.dropped.entry(stream.to_owned()).or_default() += 1;
@@ -104,6 +112,13 @@ impl Logs {
         }
         drop(state);
         self.0.written.notify_one();
+    }
+
+    /// Adds a line that only someone who reads all of it wants to see.
+    pub(super) fn detail(&self, stream: &str, text: &str) {
+        if self.0.echo.is_none() {
+            self.line(stream, text);
+        }
     }
 
     /// The file that a service writes to, opened for it; its lines are passed on from now on.
@@ -400,12 +415,19 @@ mod tests {
         assert_eq!(whole_lines(&vec![b'x'; CHUNK], false), Some(CHUNK));
     }
 
+    fn ours(taken: crate::agent::folder::Taken) -> Folder {
+        match taken {
+            crate::agent::folder::Taken::Ours(folder) => folder,
+            crate::agent::folder::Taken::By(holder) => panic!("{holder}"),
+        }
+    }
+
     #[test]
     fn what_a_service_says_is_taken_once_across_restarts_and_the_flood_is_counted() {
         let path = tempfile::tempdir().unwrap();
         let open = || {
-            let folder = Folder::take(path.path(), "lock").unwrap().unwrap();
-            let logs = Logs::open(&folder, "w", Veil::default()).unwrap();
+            let folder = ours(Folder::take(path.path(), "lock").unwrap());
+            let logs = Logs::open(&folder, "w", Veil::default(), None).unwrap();
             logs.follow("web");
             logs
         };

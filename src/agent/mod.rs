@@ -13,6 +13,8 @@ mod keep;
 mod limits;
 mod link;
 mod logs;
+mod offline;
+mod options;
 mod poll;
 mod program;
 mod reports;
@@ -22,147 +24,93 @@ mod spool;
 mod states;
 
 use crate::model::fault::Fault;
-use crate::model::id::NodeId;
 use crate::wire::agent::{Report, ReportOutcome};
 use confine::Confines;
 use converge::{Assigned, converge, report};
-use folder::Folder;
+use folder::{Folder, Taken};
 use journal::Journal;
 pub use limits::Limits;
 use link::Link;
 use logs::Logs;
+pub use options::{AgentArgs, AgentOptions, Echo};
 use poll::Poller;
 use program::Surroundings;
 use reports::Reports;
 use secrets::{Secrets, Veil};
 use services::Services;
 use states::Hands;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// What an agent is told.
-#[derive(Debug, Clone)]
-pub struct AgentOptions {
-    /// Where it keeps its state: the node's key, its journal, what it has not sent yet, what it knows of its services.
-    pub folder: PathBuf,
-    /// The server's address.
-    pub server_url: String,
-    /// The node it is on.
-    pub node: NodeId,
-    /// The file with the one-time registration token; read at each attempt, because a newer token may come, and removed once
-    /// the node is registered.
-    pub token_file: Option<PathBuf>,
-    /// Where set, states may only write below this folder.
-    pub confined_to: Option<PathBuf>,
-    /// What it and all it starts may use.
-    pub limits: Limits,
-    /// How well the node is kept apart, as its provider says.
-    pub isolation: String,
-    /// The longest pause between attempts to reach the server.
-    pub longest_pause: Duration,
-    /// Converge once and end, rather than stay.
-    pub once: bool,
-    /// Be the keeper, which starts this program again as the agent whenever that ends.
-    pub keep: bool,
-}
-
-/// The command line of `greenroom agent`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct AgentArgs {
-    /// Where the agent keeps its state.
-    #[arg(long, value_name = "FOLDER")]
-    pub folder: PathBuf,
-    /// The server's address.
-    #[arg(long, value_name = "URL")]
-    pub server: String,
-    /// The node's id.
-    #[arg(long, value_name = "NODE")]
-    pub node: NodeId,
-    /// The file with the one-time registration token.
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-    /// States may only write below this folder.
-    #[arg(long, value_name = "FOLDER")]
-    pub confined_to: Option<PathBuf>,
-    /// How well the node is kept apart, for people.
-    #[arg(long, value_name = "TEXT", default_value = "none: the whole machine")]
-    pub isolation: String,
-    /// The most memory that one process may have for its data, in MiB.
-    #[arg(long, value_name = "MIB")]
-    pub memory_mb: Option<u64>,
-    /// The size that one file may grow to, in MiB.
-    #[arg(long, value_name = "MIB")]
-    pub file_mb: Option<u64>,
-    /// How many files one process may have open.
-    #[arg(long, value_name = "COUNT")]
-    pub open_files: Option<u64>,
-    /// How many processes the user may have; not felt by root.
-    #[arg(long, value_name = "COUNT")]
-    pub processes: Option<u64>,
-    /// The longest pause between attempts to reach the server, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 5000)]
-    pub longest_pause_ms: u64,
-    /// Converge once and end.
-    #[arg(long)]
-    pub once: bool,
-    /// Start the agent again whenever it ends, as the first process of a sandbox must.
-    #[arg(long, hide = true)]
-    pub keep: bool,
-}
-
-impl From<AgentArgs> for AgentOptions {
-    fn from(args: AgentArgs) -> Self {
-        Self {
-            folder: args.folder,
-            server_url: args.server,
-            node: args.node,
-            token_file: args.token_file,
-            confined_to: args.confined_to,
-            limits: Limits {
-                memory_mb: args.memory_mb,
-                file_mb: args.file_mb,
-                open_files: args.open_files,
-                processes: args.processes,
-            },
-            isolation: args.isolation,
-            longest_pause: Duration::from_millis(args.longest_pause_ms),
-            once: args.once,
-            keep: args.keep,
-        }
-    }
-}
 
 // Services change in bursts; one report tells of a burst.
 const GATHER: Duration = Duration::from_millis(300);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What a convergence came to, for whoever asked for one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Outcome {
+    /// How many states were changed, or would be.
+    pub changed: usize,
+    /// How many were as they should be.
+    pub unchanged: usize,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+impl Outcome {
+    fn of(journal: Option<Journal>) -> Self {
+        let Some(journal) = journal else { return Self::default() };
+        Self {
+            changed: journal.states.iter().filter(|s| s.outcome == "changed").count(),
+            unchanged: journal.unchanged as usize,
+            fault: journal.fault,
+        }
+    }
+
+    /// The exit code that tells of it: 0 nothing changed, 2 something did, 4 it failed, 6 something changed and then it failed.
+    pub fn exit_code(&self) -> u8 {
+        match (self.changed > 0, self.fault.is_some()) {
+            (false, false) => 0,
+            (true, false) => 2,
+            (false, true) => 4,
+            (true, true) => 6,
+        }
+    }
+}
+
 /// Runs the agent until it is cancelled, or, with `once`, until it has converged once. Its services go on without it.
 ///
 /// # Errors
-/// Where its folder cannot be used, and, with `once`, why the convergence failed.
-pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(), Fault> {
+/// Where its folder cannot be used. A convergence that failed is no error; the outcome tells of it.
+pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Outcome, Fault> {
     if options.keep {
-        return keep::keep(&options, cancel).await;
+        keep::keep(&options, cancel).await?;
+        return Ok(Outcome::default());
     }
-    let Some(folder) = Folder::take(&options.folder, "lock")? else {
-        tracing::info!(folder = %options.folder.display(), "another agent holds the folder");
-        return Ok(());
+    if options.offline {
+        return offline::run(&options, cancel).await;
+    }
+    let folder = match Folder::take(&options.folder, "lock")? {
+        Taken::Ours(folder) => folder,
+        Taken::By(holder) if options.once => return Err(holder.fault()),
+        Taken::By(holder) => {
+            tracing::info!(folder = %options.folder.display(), %holder, "another agent holds the folder");
+            return Ok(Outcome::default());
+        }
     };
     options.limits.apply()?;
     let identity = folder.identity()?;
-    let link = Link::new(
-        &options.server_url,
-        options.node.as_str(),
-        &identity.key,
-        options.longest_pause,
-    )?;
+    let node = options.node.clone().ok_or_else(|| {
+        Fault::new("invalid-request", "The agent does not know which node it is on").next("Give the node's id with --node")
+    })?;
+    let link = Link::new(&options.server_url, node.as_str(), &identity.key, options.longest_pause)?;
     let veil = Veil::default();
-    let logs = Logs::open(&folder, &identity.writer, veil.clone())?;
-    let secrets = Secrets::new(link.clone(), veil.clone());
-    let surroundings = Surroundings::new(&options.node, folder.path());
+    let logs = Logs::open(&folder, &identity.writer, veil.clone(), None)?;
+    let secrets = Secrets::of_server(link.clone(), veil.clone());
+    let surroundings = Surroundings::new(&node, folder.path());
     veil.add_given(surroundings.given());
     services::sweep_tasks(&surroundings).await;
     let services = Services::new(folder.clone(), logs.clone(), secrets.clone(), surroundings.clone())?;
@@ -179,7 +127,7 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(),
     let before = Assigned::load(&folder);
     let (assign, assigned) = watch::channel(before.clone());
     let (register, mut registered) = watch::channel(false);
-    let poller = Poller::new(&options, identity, link.clone(), folder.clone());
+    let poller = Poller::new(&options, &node, identity, link.clone(), folder.clone());
     let etag = before.as_ref().map(|b| b.etag.clone());
     let outbound = async {
         // Nobody would take anything from a node that is not registered.
@@ -194,14 +142,14 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<(),
     };
     let result = tokio::select! {
         result = work => result,
-        () = cancel.cancelled() => Ok(()),
-        () = gone(&folder) => Ok(()),
-        () = poller.run(etag, &assign, &register) => Ok(()),
-        () = outbound => Ok(()),
-        () = logs.gather() => Ok(()),
+        () = cancel.cancelled() => Outcome::default(),
+        () = gone(&folder) => Outcome::default(),
+        () = poller.run(etag, &assign, &register) => Outcome::default(),
+        () = outbound => Outcome::default(),
+        () = logs.gather() => Outcome::default(),
     };
     logs.take_up(false);
-    result
+    Ok(result)
 }
 
 // Converges whenever there is something to converge to, and tells how the services are in between.
@@ -211,7 +159,7 @@ async fn work(
     reports: &Reports,
     before: Option<Assigned>,
     mut assigned: watch::Receiver<Option<Assigned>>,
-) -> Result<(), Fault> {
+) -> Outcome {
     let mut journal = Journal::load(&hands.folder);
     if let Some(before) = before {
         let finished = journal.as_ref().filter(|j| j.etag == before.etag).and_then(|j| j.outcome);
@@ -228,14 +176,14 @@ async fn work(
         tokio::select! {
             more = assigned.changed() => {
                 if more.is_err() {
-                    return Ok(());
+                    return Outcome::default();
                 }
                 let Some(wanted) = assigned.borrow_and_update().clone() else { continue };
                 let newer = assigned.clone();
                 if converge(hands, reports, &wanted, || newer.has_changed().unwrap_or(false)).await {
                     journal = Journal::load(&hands.folder);
                     if options.once {
-                        return journal.and_then(|j| j.fault).map_or(Ok(()), Err);
+                        return Outcome::of(journal);
                     }
                 }
             }

@@ -5,6 +5,7 @@ use super::converge::Assigned;
 use super::folder::{Folder, Identity};
 use super::link::{Link, LinkError, Polled};
 use crate::machine::files;
+use crate::model::id::NodeId;
 use crate::wire::agent::Register;
 use serde_json::json;
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ pub(super) struct Poller {
 
 impl Poller {
     /// For the node of these options.
-    pub(super) fn new(options: &AgentOptions, identity: Identity, link: Link, folder: Folder) -> Self {
+    pub(super) fn new(options: &AgentOptions, node: &NodeId, identity: Identity, link: Link, folder: Folder) -> Self {
         let name = rustix::system::uname();
         let facts = json!({
             "os": std::env::consts::OS,
@@ -41,7 +42,7 @@ impl Poller {
             folder,
             token_file: options.token_file.clone(),
             body: Register {
-                node: options.node.as_str().to_owned(),
+                node: node.as_str().to_owned(),
                 key: identity.key,
                 facts,
             },

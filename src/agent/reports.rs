@@ -20,6 +20,8 @@ pub(super) struct Reports(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     folder: Folder,
+    // Nobody will ever take them.
+    unheard: bool,
     waiting: Mutex<VecDeque<Report>>,
     // What was added last.
     last: Mutex<Option<Report>>,
@@ -30,8 +32,18 @@ impl Reports {
     /// Those of this folder, with what an earlier agent could not send.
     pub(super) fn new(folder: Folder) -> Self {
         let waiting = folder.load(NAME).unwrap_or_default();
+        Self::over(folder, waiting, false)
+    }
+
+    /// Reports that nobody will take, of a convergence without a server.
+    pub(super) fn unheard(folder: Folder) -> Self {
+        Self::over(folder, VecDeque::new(), true)
+    }
+
+    fn over(folder: Folder, waiting: VecDeque<Report>, unheard: bool) -> Self {
         Self(Arc::new(Inner {
             folder,
+            unheard,
             waiting: Mutex::new(waiting),
             last: Mutex::default(),
             added: Notify::new(),
@@ -40,6 +52,9 @@ impl Reports {
 
     /// Adds a report; progress that has not been sent yet is replaced by it.
     pub(super) fn add(&self, report: Report) {
+        if self.0.unheard {
+            return;
+        }
         let mut waiting = self.waiting();
         waiting.retain(|r| r.outcome != ReportOutcome::Converging);
         *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(report.clone());

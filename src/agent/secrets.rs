@@ -75,14 +75,44 @@ impl Veil {
 /// Fetches secrets.
 #[derive(Debug, Clone)]
 pub(super) struct Secrets {
-    link: Link,
+    source: Source,
     veil: Veil,
+}
+
+#[derive(Clone)]
+enum Source {
+    Server(Link),
+    // Read from a file by someone who converges without a server.
+    Given(Arc<BTreeMap<String, String>>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Server(_) => "Server",
+            Self::Given(_) => "Given([redacted])",
+        })
+    }
 }
 
 impl Secrets {
     /// Secrets from this server, covered up by this veil.
-    pub(super) fn new(link: Link, veil: Veil) -> Self {
-        Self { link, veil }
+    pub(super) fn of_server(link: Link, veil: Veil) -> Self {
+        Self {
+            source: Source::Server(link),
+            veil,
+        }
+    }
+
+    /// These secrets and no others.
+    pub(super) fn given(values: BTreeMap<String, String>, veil: Veil) -> Self {
+        for value in values.values() {
+            veil.add(value);
+        }
+        Self {
+            source: Source::Given(Arc::new(values)),
+            veil,
+        }
     }
 
     /// The values of an environment. Waits for as long as the server is away.
@@ -111,9 +141,21 @@ impl Secrets {
     }
 
     async fn fetch(&self, name: &str) -> Result<String, Fault> {
+        let link = match &self.source {
+            Source::Server(link) => link,
+            Source::Given(values) => {
+                return values.get(name).cloned().ok_or_else(|| {
+                    let fault = Fault::new(
+                        "configuration-refused",
+                        format!("The secret {name} is not known without a server"),
+                    );
+                    fault.next("Give a JSON object of names and values with --secrets FILE")
+                });
+            }
+        };
         let mut attempt = 0;
         loop {
-            match self.link.secret(name).await {
+            match link.secret(name).await {
                 Ok(found) => {
                     self.veil.add(&found.value);
                     return Ok(found.value);
@@ -121,7 +163,7 @@ impl Secrets {
                 Err(LinkError::Refused(why)) => {
                     return Err(Fault::new("configuration-refused", format!("The secret {name} cannot be fetched")).why(why));
                 }
-                Err(_) => self.link.pause(attempt).await,
+                Err(_) => link.pause(attempt).await,
             }
             attempt += 1;
         }

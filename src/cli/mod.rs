@@ -71,8 +71,7 @@ enum Command {
     User(user::UserArgs),
     /// Check, render and list recipes; needs no server
     Recipe(recipe::RecipeArgs),
-    /// Run the agent of a node; a provider starts it
-    #[command(hide = true)]
+    /// Run the agent of a node, or converge it once
     Agent(crate::agent::AgentArgs),
     /// Say what an error code means
     Explain(explain::ExplainArgs),
@@ -134,7 +133,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Token(args) => token::run(args, output).await,
         Command::User(args) => user::run(args, output).await,
         Command::Recipe(args) => offline(output, |out| recipe::run(&args, out)),
-        Command::Agent(args) => agent::run(args).await,
+        Command::Agent(args) => agent::run(args, output).await,
         Command::Explain(args) => explain::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -172,6 +172,7 @@ catalogue! {
     "version-required" 428 You, "Say which version you edited", "Read it again and send its `ETag` as `If-Match`", "A change of something that others may be changing too must name the version it was made from, so that nobody's work is lost.";
     "too-busy" 503 Nobody, "The server has too much to do", "Try again in a moment", "More requests of this kind are open than the server keeps at once. Nothing was done.";
     "cannot-start" 503 You, "The server cannot start", "Correct the cause that is given, then start again", "`greenroom serve` or `greenroom demo` found something that keeps it from starting: settings that it does not understand, an address that is taken, a data folder that cannot be used or that another server uses, or a database that does not answer. Nothing was started.";
+    "agent-busy" 409 You, "Another run of the agent is under way", "Wait for it to end, then try again", "One run at a time works on a node, so that two do not undo each other's changes. The lock says which process holds it and for how long; it goes with that process.";
 }
 
 #[cfg(test)]

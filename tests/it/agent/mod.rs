@@ -3,5 +3,6 @@
 pub mod converge;
 pub mod harness;
 mod hostile;
+mod offline;
 mod services;
 mod survive;

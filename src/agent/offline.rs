@@ -1,0 +1,101 @@
+//! One convergence without a server: of a file that someone gives, or of the last good configuration.
+//!
+//! The same states are made true by the same code; only where the configuration comes from and who hears of it differs.
+
+use super::converge::{Assigned, converge};
+use super::folder::{Folder, Taken, io_fault};
+use super::journal::Journal;
+use super::logs::Logs;
+use super::options::{AgentOptions, Echo};
+use super::reports::Reports;
+use super::secrets::{Secrets, Veil};
+use super::services::{self, Services};
+use super::states::Hands;
+use super::{Confines, Outcome, Surroundings};
+use crate::model::fault::Fault;
+use crate::model::id::NodeId;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use tokio_util::sync::CancellationToken;
+
+// What a configuration may come to.
+const MOST: u64 = 256 * 1024 * 1024;
+
+/// Converges once.
+///
+/// # Errors
+/// Where the configuration cannot be read, or another run holds the folder.
+pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Result<Outcome, Fault> {
+    let folder = match Folder::take(&options.folder, "lock")? {
+        Taken::Ours(folder) => folder,
+        Taken::By(holder) => return Err(holder.fault()),
+    };
+    let assigned = assigned(options, &folder)?;
+    options.limits.apply()?;
+    let hands = hands(options, &folder).await?;
+    let reports = Reports::unheard(folder);
+    tokio::select! {
+        _ = converge(&hands, &reports, &assigned, || false) => {}
+        () = cancel.cancelled() => {}
+    }
+    Ok(Outcome::of(Journal::load(&hands.folder)))
+}
+
+async fn hands(options: &AgentOptions, folder: &Folder) -> Result<Hands, Fault> {
+    let identity = folder.identity()?;
+    let veil = Veil::default();
+    let echo = options
+        .echo
+        .clone()
+        .unwrap_or_else(|| Echo::new(|line| tracing::info!("{line}")));
+    let logs = Logs::open(folder, &identity.writer, veil.clone(), Some(echo))?;
+    let secrets = Secrets::given(secrets(options)?, veil.clone());
+    let node = options.node.clone().unwrap_or_else(|| NodeId::from_bits(0));
+    let surroundings = Surroundings::new(&node, folder.path());
+    veil.add_given(surroundings.given());
+    services::sweep_tasks(&surroundings).await;
+    Ok(Hands {
+        confines: Confines::new(options.confined_to.as_deref(), folder.path()),
+        services: Services::new(folder.clone(), logs.clone(), secrets.clone(), surroundings.clone())?,
+        folder: folder.clone(),
+        logs,
+        secrets,
+        veil,
+        surroundings,
+    })
+}
+
+fn assigned(options: &AgentOptions, folder: &Folder) -> Result<Assigned, Fault> {
+    let Some(path) = &options.configuration else {
+        return Assigned::load(folder).ok_or_else(|| {
+            let fault = Fault::new("not-found", "This node has no configuration yet");
+            fault.next("Give one with --configuration FILE, or let the agent reach its server once")
+        });
+    };
+    let text = read(path).map_err(|e| io_fault(&format!("The configuration {} cannot be read", path.display()), &e))?;
+    Ok(Assigned::new("offline", &text))
+}
+
+fn secrets(options: &AgentOptions) -> Result<BTreeMap<String, String>, Fault> {
+    let Some(path) = &options.secrets else {
+        return Ok(BTreeMap::new());
+    };
+    let what = || format!("The secrets of {} cannot be read", path.display());
+    let text = read(path).map_err(|e| io_fault(&what(), &e))?;
+    // Serde's own message could quote a value.
+    serde_json::from_slice(&text).map_err(|e| {
+        let why = format!("it is not a JSON object of texts, at line {} column {}", e.line(), e.column());
+        Fault::new("invalid-request", what()).why(why)
+    })
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().take(MOST).read_to_end(&mut text)?;
+    } else {
+        std::fs::File::open(path)?.take(MOST).read_to_end(&mut text)?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,143 @@
+//! What an agent is told: by its provider, its unit file, or a person at its command line.
+
+use super::Limits;
+use crate::model::id::NodeId;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an agent is told.
+#[derive(Debug, Clone)]
+pub struct AgentOptions {
+    /// Where it keeps its state: the node's key, its journal, what it has not sent yet, what it knows of its services.
+    pub folder: PathBuf,
+    /// The server's address; empty without one.
+    pub server_url: String,
+    /// The node it is on, where its provider has given it an id.
+    pub node: Option<NodeId>,
+    /// The file with the one-time registration token; read at each attempt, because a newer token may come, and removed once
+    /// the node is registered.
+    pub token_file: Option<PathBuf>,
+    /// Where set, states may only write below this folder.
+    pub confined_to: Option<PathBuf>,
+    /// What it and all it starts may use.
+    pub limits: Limits,
+    /// How well the node is kept apart, as its provider says.
+    pub isolation: String,
+    /// The longest pause between attempts to reach the server.
+    pub longest_pause: Duration,
+    /// Converge once and end, rather than stay.
+    pub once: bool,
+    /// Ask no server: apply `configuration`, or where that is absent the last good one.
+    pub offline: bool,
+    /// A file with the configuration to apply; `-` is standard input.
+    pub configuration: Option<PathBuf>,
+    /// A JSON file with the values of secrets, by name.
+    pub secrets: Option<PathBuf>,
+    /// Be the keeper, which starts this program again as the agent whenever that ends.
+    pub keep: bool,
+    /// Who hears what is done, where that is a person.
+    pub echo: Option<Echo>,
+}
+
+/// Hears lines for people.
+#[derive(Clone)]
+pub struct Echo(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Echo {
+    /// Calls this function for each line.
+    pub fn new(hear: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    /// Says a line.
+    pub(super) fn say(&self, line: &str) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Echo")
+    }
+}
+
+/// The command line of `greenroom agent`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AgentArgs {
+    /// Where the agent keeps its state
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/greenroom-agent")]
+    pub folder: PathBuf,
+    /// The server's address
+    #[arg(long, value_name = "URL", required_unless_present = "offline")]
+    pub server: Option<String>,
+    /// The node's id, where its provider has given it one
+    #[arg(long, value_name = "NODE", required_unless_present = "offline")]
+    pub node: Option<NodeId>,
+    /// The file with the one-time registration token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Converge once and end; the exit code is 0 where nothing changed, 2 where something did, 4 where it failed, 6 for both
+    #[arg(long)]
+    pub once: bool,
+    /// Ask no server: apply the file of `--configuration`, or the last good configuration
+    #[arg(long, requires = "once")]
+    pub offline: bool,
+    /// The configuration to apply: the JSON that `greenroom recipe render` writes; `-` reads standard input
+    #[arg(long, value_name = "FILE", requires = "offline")]
+    pub configuration: Option<PathBuf>,
+    /// Values of secrets: a JSON file of names and values
+    #[arg(long, value_name = "FILE", requires = "offline")]
+    pub secrets: Option<PathBuf>,
+    /// States may only write below this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub confined_to: Option<PathBuf>,
+    /// How well the node is kept apart, for people
+    #[arg(long, value_name = "TEXT", default_value = "none: the whole machine", hide = true)]
+    pub isolation: String,
+    /// The most memory that one process may have for its data, in MiB
+    #[arg(long, value_name = "MIB")]
+    pub memory_mb: Option<u64>,
+    /// The size that one file may grow to, in MiB
+    #[arg(long, value_name = "MIB")]
+    pub file_mb: Option<u64>,
+    /// How many files one process may have open
+    #[arg(long, value_name = "COUNT")]
+    pub open_files: Option<u64>,
+    /// How many processes the user may have; not felt by root
+    #[arg(long, value_name = "COUNT")]
+    pub processes: Option<u64>,
+    /// The longest pause between attempts to reach the server, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 5000)]
+    pub longest_pause_ms: u64,
+    /// Start the agent again whenever it ends, as the first process of a sandbox must
+    #[arg(long, hide = true)]
+    pub keep: bool,
+}
+
+impl From<AgentArgs> for AgentOptions {
+    fn from(args: AgentArgs) -> Self {
+        Self {
+            folder: args.folder,
+            server_url: args.server.unwrap_or_default(),
+            node: args.node,
+            token_file: args.token_file,
+            confined_to: args.confined_to,
+            limits: Limits {
+                memory_mb: args.memory_mb,
+                file_mb: args.file_mb,
+                open_files: args.open_files,
+                processes: args.processes,
+            },
+            isolation: args.isolation,
+            longest_pause: Duration::from_millis(args.longest_pause_ms),
+            once: args.once,
+            offline: args.offline,
+            configuration: args.configuration,
+            secrets: args.secrets,
+            keep: args.keep,
+            echo: None,
+        }
+    }
+}
