@@ -74,6 +74,14 @@ names! {
     AppName, "app name", "2 to 63 lower-case letters, digits and `-`, starting with a letter and ending with a letter or digit", is_label;
     /// The name of a stack, part of its address.
     StackName, "stack name", "2 to 63 lower-case letters, digits and `-`, starting with a letter and ending with a letter or digit", is_label;
+    /// The name of a node of the inventory: what its certificate, its inventory lines and its log say.
+    NodeName, "node name", "1 to 253 lower-case letters, digits, `-` and `.`, each part starting and ending with a letter or digit", is_host_name;
+    /// The name of a datacenter.
+    DatacenterName, "datacenter", "2 to 63 lower-case letters, digits and `-`, starting with a letter and ending with a letter or digit", is_label;
+    /// The name of an environment, such as `production`.
+    EnvironmentName, "environment", "2 to 63 lower-case letters, digits and `-`, starting with a letter and ending with a letter or digit", is_label;
+    /// The name of a role, such as `web`.
+    RoleName, "role", "2 to 63 lower-case letters, digits and `-`, starting with a letter and ending with a letter or digit", is_label;
     /// The name of an account.
     UserName, "user name", "1 to 63 letters, digits and `.`, `_`, `@`, `-`, starting with a letter or digit", is_account;
     /// A branch, tag or commit as a person types it; resolved to a [`CommitId`] when a plan is made, never later.
@@ -94,6 +102,18 @@ fn is_label(text: &str) -> bool {
             .iter()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
         && bytes[bytes.len() - 1] != b'-'
+}
+
+fn is_host_name(text: &str) -> bool {
+    let part = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    (1..=253).contains(&text.len()) && text.split('.').all(part)
 }
 
 fn is_account(text: &str) -> bool {
@@ -170,6 +190,7 @@ mod tests {
     #[test]
     fn ordinary_names_are_accepted() {
         assert!("storefront".parse::<AppName>().is_ok());
+        assert!("web-1.dc1.example.org".parse::<NodeName>().is_ok() && "dc1".parse::<DatacenterName>().is_ok());
         for text in ["main", "v1.2.0", "feature/new-cart", "release-2+hotfix", "0a1b2c3"] {
             assert!(text.parse::<RevisionName>().is_ok(), "{text}");
         }
@@ -212,6 +233,9 @@ mod tests {
             "https://a/b c",
         ] {
             assert!(text.parse::<RepositoryUrl>().is_err(), "{text:?}");
+        }
+        for text in ["web_1", "-web", "web-", "a..b", ".a", "Web", "", "a b", "a/b"] {
+            assert!(text.parse::<NodeName>().is_err(), "{text:?}");
         }
         for text in ["../x", "/etc/passwd", "a/../../b", "", "a//b", "a\0b"] {
             assert!(text.parse::<RelativePath>().is_err(), "{text:?}");

@@ -2,6 +2,7 @@
 
 use super::{Result, Store, Tx, from_json, to_json};
 use crate::model::descriptor::Descriptor;
+use crate::model::inventory::app_document;
 use crate::model::name::AppName;
 use crate::model::time::Timestamp;
 use sqlx::Row;
@@ -103,7 +104,8 @@ impl Tx {
         .bind(at)
         .execute(self.conn())
         .await?;
-        self.touch_inventory();
+        self.index("app", &name, &app_document(descriptor)).await?;
+        self.touch_apps();
         self.touch("apps");
         self.touch(format!("app:{name}"));
         Ok(())
@@ -120,7 +122,8 @@ impl Tx {
             .bind(name.as_str().to_owned())
             .execute(self.conn())
             .await?;
-        self.touch_inventory();
+        self.unindex("app", name.as_str()).await?;
+        self.touch_apps();
         self.touch("apps");
         self.touch(format!("app:{name}"));
         Ok(done.rows_affected() == 1)

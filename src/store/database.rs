@@ -1,5 +1,6 @@
 //! What differs between SQLite and PostgreSQL: opening, beginning a write, and waking other replicas.
 
+use super::inventory::Touched;
 use super::{Change, Result, Store, StoreError};
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::{Any, AnyPool, Connection, Executor, Transaction};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 const CHANNEL: &str = "greenroom_changes";
+const COLLATION: &str = r#"CREATE COLLATION IF NOT EXISTS "BINARY" FROM "C""#;
 // PostgreSQL refuses a NOTIFY payload of 8,000 bytes or more.
 const NOTIFY_LIMIT: usize = 7_900;
 
@@ -26,6 +28,12 @@ pub(super) async fn connect(url: &str) -> Result<(AnyPool, Backend)> {
             .acquire_timeout(Duration::from_secs(10))
             .connect(url)
             .await?;
+        // SQLite's name for comparing byte by byte, so that one text of the schema says it to both. Two servers that start
+        // at once may both try; whoever loses finds it made.
+        if let Err(error) = pool.execute(COLLATION).await {
+            tracing::debug!(%error, "another server made the collation");
+            pool.execute(COLLATION).await?;
+        }
         return Ok((pool, Backend::Postgres));
     }
     let path = url.strip_prefix("sqlite:").unwrap_or(url).trim_start_matches("//");
@@ -38,7 +46,7 @@ pub(super) async fn connect(url: &str) -> Result<(AnyPool, Backend)> {
                 // FULL: a commit survives the loss of power, which the engine's promise rests on.
                 conn.execute(
                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                     PRAGMA busy_timeout = 5000; PRAGMA cache_size = -4000;",
+                     PRAGMA busy_timeout = 5000; PRAGMA cache_size = -4000; PRAGMA case_sensitive_like = ON;",
                 )
                 .await?;
                 Ok(())
@@ -120,8 +128,9 @@ pub(super) async fn listen(url: &str, store: &Store) -> Result<()> {
             match received {
                 Ok(notice) => {
                     if let Ok(change) = serde_json::from_str::<Change>(notice.payload()) {
+                        let touched = Touched::by_topics(&change.topics);
                         if change.topics.iter().any(|t| t == "inventory" || t == "*")
-                            && let Err(error) = store.reload_inventory().await
+                            && let Err(error) = store.refresh_inventory(touched.as_ref()).await
                         {
                             tracing::warn!(%error, "the inventory could not be read after another server changed it");
                         }

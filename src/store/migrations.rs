@@ -7,6 +7,7 @@ use std::borrow::Cow;
 const ALL: &[(i64, &str, &str)] = &[
     (1, "house", include_str!("../../migrations/0001_house.sql")),
     (2, "engine", include_str!("../../migrations/0002_engine.sql")),
+    (3, "inventory", include_str!("../../migrations/0003_inventory.sql")),
 ];
 
 /// What brings a database up to date.

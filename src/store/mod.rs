@@ -17,22 +17,27 @@ pub mod inventory;
 pub mod logs;
 mod migrations;
 pub mod nodes;
+pub mod objects;
 pub mod runs;
+pub mod search;
 pub mod stacks;
 pub mod users;
 
 use crate::clock::{Clock, Ids};
 use crate::model::actor::Actor;
 use crate::model::fault::Fault;
+use crate::model::inventory::Role;
+use crate::model::name::RoleName;
 use crate::model::time::Timestamp;
 use arc_swap::ArcSwap;
 use database::Backend;
-use inventory::Inventory;
+use inventory::{Inventory, Touched};
 use serde::{Deserialize, Serialize};
 
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{OwnedMutexGuard, broadcast};
+use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +101,9 @@ pub(crate) struct Inner {
     pub(crate) ids: Arc<dyn Ids>,
     changes: broadcast::Sender<Change>,
     inventory: ArcSwap<Inventory>,
+    // Held while the picture is made anew, so that an older one never replaces a newer.
+    refreshing: Mutex<()>,
+    keys: search::Keys,
 }
 
 impl std::fmt::Debug for Inner {
@@ -125,9 +133,12 @@ impl Store {
             ids,
             changes,
             inventory: ArcSwap::default(),
+            refreshing: Mutex::default(),
+            keys: search::Keys::default(),
         };
         let store = Self { inner: Arc::new(inner) };
-        store.reload_inventory().await?;
+        store.prepare_index().await?;
+        store.refresh_inventory(None).await?;
         database::listen(url, &store).await?;
         Ok(store)
     }
@@ -172,8 +183,13 @@ impl Store {
         self.inner.inventory.load_full()
     }
 
-    pub(crate) async fn reload_inventory(&self) -> Result<()> {
-        let fresh = Inventory::read(self).await?;
+    // Reads again what was touched; everything where that is not known.
+    async fn refresh_inventory(&self, touched: Option<&Touched>) -> Result<()> {
+        let _alone = self.inner.refreshing.lock().await;
+        let fresh = match touched {
+            Some(touched) => self.inventory().refreshed(self, touched).await?,
+            None => Inventory::read(self).await?,
+        };
         self.inner.inventory.store(Arc::new(fresh));
         Ok(())
     }
@@ -208,7 +224,10 @@ impl Store {
             at: self.now(),
             audit,
             topics: Vec::new(),
-            inventory: false,
+            inventory: Touched::default(),
+            versions: false,
+            roles: None,
+            new_keys: Vec::new(),
             store: self.clone(),
         })
     }
@@ -282,7 +301,13 @@ pub struct Tx {
     at: Timestamp,
     audit: Option<Audit>,
     topics: Vec<String>,
-    inventory: bool,
+    inventory: Touched,
+    // Whether versions wait for the revision that the commit gives.
+    versions: bool,
+    // The roles as this transaction sees them.
+    roles: Option<Arc<BTreeMap<RoleName, Role>>>,
+    // Keys of the search index that are not known before the commit.
+    new_keys: Vec<((String, String), i64)>,
     store: Store,
 }
 
@@ -317,9 +342,10 @@ impl Tx {
         }
     }
 
-    /// Marks the inventory as changed: every replica reads it again after the commit.
-    pub(crate) fn touch_inventory(&mut self) {
-        self.inventory = true;
+    /// Marks the apps as changed: every replica reads them again after the commit.
+    pub(crate) fn touch_apps(&mut self) {
+        self.inventory.apps = true;
+        self.versions = true;
         self.touch("inventory");
     }
 
@@ -343,6 +369,14 @@ impl Tx {
                 .bind(audit.detail)
                 .execute(&mut *self.inner)
                 .await?;
+            if self.versions {
+                for statement in [
+                    "UPDATE object_versions SET revision = $1 WHERE revision IS NULL",
+                    "UPDATE app_versions SET revision = $1 WHERE revision IS NULL",
+                ] {
+                    sqlx::query(statement).bind(revision).execute(&mut *self.inner).await?;
+                }
+            }
         }
         let change = Change {
             topics: std::mem::take(&mut self.topics),
@@ -352,8 +386,9 @@ impl Tx {
         }
         self.inner.commit().await?;
         drop(self.gate);
-        if self.inventory {
-            self.store.reload_inventory().await?;
+        self.store.inner.keys.add(self.new_keys);
+        if !self.inventory.is_empty() {
+            self.store.refresh_inventory(Some(&self.inventory)).await?;
         }
         if !change.topics.is_empty() {
             self.store.wake(change);

@@ -6,6 +6,7 @@
 use super::{Result, Store, Tx, from_json, parse, to_json};
 use crate::model::configuration::NodeConfiguration;
 use crate::model::id::{NodeId, StackId};
+use crate::model::inventory::{normalise_facts, stack_node_document};
 use crate::model::time::Timestamp;
 use serde_json::Value;
 use sqlx::Row;
@@ -180,7 +181,7 @@ impl Tx {
             .bind(at)
             .execute(self.conn())
             .await?;
-        Ok(())
+        self.index_stack_node(id).await
     }
 
     /// Stores the hash of the token that its agent registers with, before the token is handed out.
@@ -207,6 +208,7 @@ impl Tx {
             .bind(id.as_str().to_owned())
             .execute(self.conn())
             .await?;
+        self.index_stack_node(id).await?;
         self.touch(format!("node:{id}"));
         Ok(())
     }
@@ -222,6 +224,8 @@ impl Tx {
             .bind(id.as_str().to_owned())
             .execute(self.conn())
             .await?;
+        self.unindex("node", id.as_str()).await?;
+        self.forget_facts(id.as_str()).await?;
         self.touch(format!("node:{id}"));
         Ok(())
     }
@@ -232,20 +236,45 @@ impl Tx {
     /// Where the database fails.
     pub async fn register_node(&mut self, id: &NodeId, bootstrap_hash: &str, key_hash: &str, facts: &Value) -> Result<bool> {
         let at = self.at().0;
-        let facts = to_json("facts", facts)?;
+        let text = to_json("facts", facts)?;
         let done = sqlx::query(
             "UPDATE nodes SET key_hash = $1, facts = $2, seen_at = $3 WHERE id = $4 AND bootstrap_hash = $5 AND state <> 'gone' \
              AND (key_hash IS NULL OR key_hash = $1)",
         )
         .bind(key_hash.to_owned())
-        .bind(facts)
+        .bind(text)
         .bind(at)
         .bind(id.as_str().to_owned())
         .bind(bootstrap_hash.to_owned())
         .execute(self.conn())
         .await?;
+        let registered = done.rows_affected() == 1;
+        if registered && let Ok((facts, format)) = normalise_facts(facts.clone()) {
+            self.put_facts(id.as_str(), &facts, format).await?;
+        }
         self.touch(format!("node:{id}"));
-        Ok(done.rows_affected() == 1)
+        Ok(registered)
+    }
+
+    async fn index_stack_node(&mut self, id: &NodeId) -> Result<()> {
+        let row = sqlx::query("SELECT n.provider, n.state, s.name FROM nodes n JOIN stacks s ON s.id = n.stack WHERE n.id = $1 AND n.state <> 'gone'")
+            .bind(id.as_str().to_owned())
+            .fetch_optional(self.conn())
+            .await?;
+        let Some(row) = row else { return Ok(()) };
+        let (provider, state, stack): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let document = stack_node_document(id.as_str(), &stack, &provider, &state);
+        self.index("node", id.as_str(), &document).await
+    }
+
+    pub(super) async fn index_all_stack_nodes(&mut self) -> Result<()> {
+        let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM nodes WHERE state <> 'gone'")
+            .fetch_all(self.conn())
+            .await?;
+        for id in ids {
+            self.index_stack_node(&parse("node id", &id)?).await?;
+        }
+        Ok(())
     }
 
     /// Notes that a node's agent was heard of.

@@ -2,6 +2,7 @@
 
 use super::{Result, Store, StoreError, Tx, from_json, parse, to_json};
 use crate::model::id::{StackId, UserId};
+use crate::model::inventory::stack_document;
 use crate::model::name::StackName;
 use crate::model::stack::{Stack, StackState};
 use crate::model::time::Timestamp;
@@ -166,6 +167,7 @@ impl Tx {
         .execute(self.conn())
         .await
         .map_err(|e| super::taken(e, || format!("the stack name `{}`", stack.name)))?;
+        self.index_stack(stack).await?;
         self.touch_stack(&stack.id);
         Ok(())
     }
@@ -204,8 +206,33 @@ impl Tx {
             )));
         }
         stack.version += 1;
+        self.index_stack(stack).await?;
         self.touch_stack(&stack.id);
         Ok(())
+    }
+
+    // A stack is found by its id, because its name is free again before it is gone.
+    async fn index_stack(&mut self, stack: &Stack) -> Result<()> {
+        if stack.state == StackState::Destroyed {
+            return self.unindex("stack", stack.id.as_str()).await;
+        }
+        let owner: Option<String> = sqlx::query_scalar("SELECT name FROM users WHERE id = $1")
+            .bind(stack.owner.as_str().to_owned())
+            .fetch_optional(self.conn())
+            .await?;
+        let document = stack_document(stack, &owner.unwrap_or_default());
+        self.index("stack", stack.id.as_str(), &document).await
+    }
+
+    // What `rebuild_index` writes of stacks and their nodes.
+    pub(super) async fn index_all_stacks(&mut self) -> Result<()> {
+        let rows = sqlx::query(concat!("SELECT ", columns!(), " FROM stacks WHERE state <> 'destroyed'"))
+            .fetch_all(self.conn())
+            .await?;
+        for row in &rows {
+            self.index_stack(&read(row)?).await?;
+        }
+        self.index_all_stack_nodes().await
     }
 
     fn touch_stack(&mut self, id: &StackId) {

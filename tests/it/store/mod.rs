@@ -2,3 +2,4 @@
 
 pub(crate) mod inventory;
 mod nodes;
+mod objects;
