@@ -252,7 +252,10 @@ mod tests {
     fn variables_of_sandboxes_are_read_and_their_values_are_never_shown() {
         let given = |text: &str| [("GREENROOM_SANDBOX_ENVIRONMENT".to_owned(), text.to_owned())];
         let settings = Settings::load(None, given(r#"{ PIP_INDEX_URL = "https://me:hunter2@host/simple" }"#)).unwrap();
-        assert_eq!(settings.sandbox.environment["PIP_INDEX_URL"], "https://me:hunter2@host/simple");
+        assert_eq!(
+            settings.sandbox.environment["PIP_INDEX_URL"],
+            "https://me:hunter2@host/simple"
+        );
         let shown = format!("{settings:?}");
         assert!(shown.contains("PIP_INDEX_URL") && !shown.contains("hunter2"), "{shown}");
         for wrong in ["PIP_INDEX_URL=https://me:hunter2@host", "[\"hunter2\"]", "{ A = 'hunter2"] {

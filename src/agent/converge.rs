@@ -5,43 +5,50 @@
 
 use super::folder::Folder;
 use super::journal::Journal;
+use super::link::Delivery;
 use super::reports::Reports;
 use super::services::Wanted;
 use super::states::{Done, Hands};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::model::configuration::{DatabaseEngine, NodeConfiguration, State, StateBody};
 use crate::model::fault::Fault;
+use crate::model::signature::{PublicKey, document};
 use crate::model::time::show_length;
-use crate::wire::agent::{Report, ReportOutcome, StateReport};
+use crate::wire::agent::{Registered, Report, ReportOutcome, StateReport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
+// How much older than the newest a signed configuration may be: replicas' clocks differ, and a signature is used for a while.
+const SLACK_MS: i64 = 300_000;
 
-/// A configuration as the server gave it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+/// A configuration that is to be applied.
+#[derive(Debug, Clone)]
 pub(super) struct Assigned {
     /// What the server calls this wish; another one for the same configuration means: apply it again.
     pub(super) etag: String,
     /// The configuration's hash.
     pub(super) hash: String,
+    /// When the server signed it; 0 where it came from a person.
+    pub(super) issued_ms: i64,
     /// The configuration; none where it was not understood.
     pub(super) configuration: Option<NodeConfiguration>,
     /// Why it was not understood.
-    #[serde(default)]
     pub(super) why: String,
 }
 
 impl Assigned {
     const NAME: &'static str = "assigned";
 
-    /// Reads the server's answer.
+    /// Reads a document.
     pub(super) fn new(etag: &str, body: &[u8]) -> Self {
         let parsed = serde_json::from_slice::<NodeConfiguration>(body);
-        let told = etag.trim().trim_start_matches("W/").trim_matches('"');
         // Whatever else the server puts into an ETag comes after the hash.
-        let told = told.get(..71).filter(|hash| hash.starts_with("sha256:")).map(str::to_owned);
+        let told = bare(etag)
+            .get(..71)
+            .filter(|hash| hash.starts_with("sha256:"))
+            .map(str::to_owned);
         let hash = told.or_else(|| parsed.as_ref().ok()?.hash().ok()).unwrap_or_default();
         let (configuration, why) = match parsed {
             Ok(found) if found.format != NodeConfiguration::FORMAT => {
@@ -58,22 +65,51 @@ impl Assigned {
         Self {
             etag: etag.to_owned(),
             hash,
+            issued_ms: 0,
             configuration,
             why,
         }
     }
 
-    /// The last one of this folder.
-    pub(super) fn load(folder: &Folder) -> Option<Self> {
-        folder.load(Self::NAME)
+    /// Reads what came, if the server that this node registered with signed it for this node, and not long before the newest.
+    ///
+    /// # Errors
+    /// `configuration-refused`.
+    pub(super) fn check(server: &Registered, delivery: &Delivery, newest_ms: i64) -> Result<Self, Fault> {
+        let refuse = |why: &str| Err(Fault::new("configuration-refused", "The agent does not take this configuration").why(why));
+        let signed = document(
+            &server.node,
+            bare(&delivery.etag),
+            delivery.issued_ms,
+            delivery.body.as_bytes(),
+        );
+        let key = server.server_key.parse::<PublicKey>();
+        if !key.is_ok_and(|key| key.verify(&signed, &delivery.signature)) {
+            return refuse("the server has not signed it for this node");
+        }
+        if delivery.issued_ms < newest_ms.saturating_sub(SLACK_MS) {
+            return refuse("it is older than the one before");
+        }
+        let mut assigned = Self::new(&delivery.etag, delivery.body.as_bytes());
+        assigned.issued_ms = delivery.issued_ms;
+        Ok(assigned)
     }
 
-    /// Keeps it for the next agent.
+    /// The last good one of this folder.
+    pub(super) fn load(folder: &Folder) -> Option<Self> {
+        let server = folder.load(Registered::NAME)?;
+        let delivery = folder.load(Self::NAME)?;
+        Self::check(&server, &delivery, 0)
+            .map_err(|fault| tracing::error!(%fault, "the configuration on disk was altered"))
+            .ok()
+    }
+
+    /// Keeps one for the next agent, and for as long as the server is away.
     ///
     /// # Errors
     /// `disk-full` or `state-failed`.
-    pub(super) fn save(&self, folder: &Folder) -> Result<(), Fault> {
-        folder.save(Self::NAME, self)
+    pub(super) fn keep(folder: &Folder, delivery: &Delivery) -> Result<(), Fault> {
+        folder.save(Self::NAME, delivery)
     }
 
     /// The services it wants.
@@ -81,6 +117,11 @@ impl Assigned {
         let states = self.configuration.iter().flat_map(|c| &c.states);
         states.filter_map(|state| Wanted::of(&state.body)).collect()
     }
+}
+
+// An ETag without its wrapping.
+fn bare(etag: &str) -> &str {
+    etag.trim().trim_start_matches("W/").trim_matches('"')
 }
 
 /// Applies a configuration; `false` where a newer one came meanwhile.
@@ -149,6 +190,7 @@ pub(super) async fn report(journal: &Journal, hands: &Hands) -> Report {
         services: hands.services.report().await,
         fault: journal.fault.clone(),
         took_ms: journal.took_ms,
+        truncated: false,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::machine::files;
 use crate::model::fault::Fault;
+use crate::model::signature::SigningKey;
 use crate::model::time::{Timestamp, show_length};
 use rustix::fs::FlockOperation;
 use serde::Serialize;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+// The key that a node is going over to.
+const NEXT_KEY: &str = "key.next";
 // A look at the lock by the provider holds it for an instant.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -73,10 +76,10 @@ impl fmt::Display for Holder {
 }
 
 /// Who the node is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Identity {
-    /// The node's own key: 64 hexadecimal digits.
-    pub(super) key: String,
+    /// The node's own key; its seed is 64 hexadecimal digits in the file `key`.
+    pub(super) key: SigningKey,
     /// Names this installation of the agent.
     pub(super) writer: String,
 }
@@ -123,27 +126,51 @@ impl Folder {
         &self.path
     }
 
+    /// Another key for a node whose key is older than this, or one that was made and not put in its place yet.
+    ///
+    /// # Errors
+    /// Where it cannot be stored.
+    pub(super) fn next_key(&self, life: Duration) -> Result<Option<SigningKey>, Fault> {
+        let made = std::fs::metadata(self.file("key")).and_then(|m| m.modified());
+        let is_old = made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > life));
+        if !is_old && !self.file(NEXT_KEY).exists() {
+            return Ok(None);
+        }
+        Ok(SigningKey::from_seed(&self.secret(NEXT_KEY)?))
+    }
+
+    /// Puts the other key in the place of the node's.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub(super) fn take_next_key(&self) -> Result<(), Fault> {
+        std::fs::rename(self.file(NEXT_KEY), self.file("key")).map_err(|e| io_fault("The node's key cannot be replaced", &e))
+    }
+
+    fn secret(&self, name: &str) -> Result<String, Fault> {
+        let path = self.file(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_fault("The node's key cannot be read", &error));
+            }
+            _ => {}
+        }
+        let made = crate::model::secret::make("");
+        files::replace(&path, made.as_bytes(), 0o600).map_err(|e| io_fault("The node's key cannot be stored", &e))?;
+        Ok(made)
+    }
+
     /// The node's key, made and stored before anyone is told of it.
     pub(super) fn identity(&self) -> Result<Identity, Fault> {
-        let secret = |name: &str, prefix: &str| -> Result<String, Fault> {
-            let path = self.file(name);
-            match std::fs::read_to_string(&path) {
-                Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_fault("The node's key cannot be read", &error));
-                }
-                _ => {}
-            }
-            let made = crate::model::secret::make(prefix);
-            files::replace(&path, made.as_bytes(), 0o600).map_err(|e| io_fault("The node's key cannot be stored", &e))?;
-            Ok(made)
-        };
-        let mut writer = secret("writer", "")?;
+        let mut writer = self.secret("writer")?;
         writer.truncate(16);
-        Ok(Identity {
-            key: secret("key", "")?,
-            writer,
-        })
+        let key = SigningKey::from_seed(&self.secret("key")?);
+        let key = key.ok_or_else(|| {
+            let fault = Fault::new("state-failed", "The node's key is damaged").why(self.file("key").display());
+            fault.next("Remove the file and register the node again")
+        })?;
+        Ok(Identity { key, writer })
     }
 
     /// Reads what was saved under this name; nothing where there is none, or none that this version understands.
@@ -156,9 +183,17 @@ impl Folder {
 
     /// Saves a value under this name, in one step.
     pub(super) fn save<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Fault> {
+        self.put(name, value, files::replace_unflushed)
+    }
+
+    /// As [`Self::save`]; not even a power cut takes it back.
+    pub(super) fn save_flushed<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Fault> {
+        self.put(name, value, files::replace)
+    }
+
+    fn put<T: Serialize>(&self, name: &str, value: &T, write: impl Fn(&Path, &[u8], u32) -> io::Result<()>) -> Result<(), Fault> {
         let text = serde_json::to_vec(value).map_err(|e| Fault::new("internal", "The agent's state is not JSON").why(e))?;
-        files::replace_unflushed(&self.file(name), &text, 0o600)
-            .map_err(|e| io_fault(&format!("The agent's {name} cannot be saved"), &e))
+        write(&self.file(name), &text, 0o600).map_err(|e| io_fault(&format!("The agent's {name} cannot be saved"), &e))
     }
 
     /// Forgets what was saved under this name.

@@ -103,10 +103,11 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
     };
     options.limits.apply()?;
     let identity = folder.identity()?;
+    let public_key = identity.key.public().to_string();
     let node = options.node.clone().ok_or_else(|| {
         Fault::new("invalid-request", "The agent does not know which node it is on").next("Give the node's id with --node")
     })?;
-    let link = Link::new(&options.server_url, node.as_str(), &identity.key, options.longest_pause)?;
+    let link = Link::new(&options.server_url, node.as_str(), identity.key, options.longest_pause)?;
     let veil = Veil::default();
     let logs = Logs::open(&folder, &identity.writer, veil.clone(), None)?;
     let secrets = Secrets::of_server(link.clone(), veil.clone());
@@ -127,7 +128,7 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
     let before = Assigned::load(&folder);
     let (assign, assigned) = watch::channel(before.clone());
     let (register, mut registered) = watch::channel(false);
-    let poller = Poller::new(&options, &node, identity, link.clone(), folder.clone());
+    let poller = Poller::new(&options, public_key, link.clone(), folder.clone());
     let etag = before.as_ref().map(|b| b.etag.clone());
     let outbound = async {
         // Nobody would take anything from a node that is not registered.

@@ -2,11 +2,9 @@
 
 use super::AgentOptions;
 use super::converge::Assigned;
-use super::folder::{Folder, Identity};
+use super::folder::Folder;
 use super::link::{Link, LinkError, Polled};
-use crate::machine::files;
-use crate::model::id::NodeId;
-use crate::wire::agent::Register;
+use crate::wire::agent::{NewKey, Register, Registered};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +13,8 @@ use tokio::time::Instant;
 
 // An answer that came sooner than this did not wait, and must not be asked for again at once.
 const WAITED: Duration = Duration::from_secs(1);
+// How long a node keeps its key.
+const KEY_LIFE: Duration = Duration::from_hours(24 * 90);
 
 /// See the module.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Poller {
 
 impl Poller {
     /// For the node of these options.
-    pub(super) fn new(options: &AgentOptions, node: &NodeId, identity: Identity, link: Link, folder: Folder) -> Self {
+    pub(super) fn new(options: &AgentOptions, public_key: String, link: Link, folder: Folder) -> Self {
         let name = rustix::system::uname();
         let facts = json!({
             "os": std::env::consts::OS,
@@ -38,14 +38,14 @@ impl Poller {
             "isolation": options.isolation,
         });
         Self {
-            link,
-            folder,
             token_file: options.token_file.clone(),
             body: Register {
-                node: node.as_str().to_owned(),
-                key: identity.key,
+                node: link.node(),
+                key: public_key,
                 facts,
             },
+            link,
+            folder,
         }
     }
 
@@ -56,23 +56,35 @@ impl Poller {
         assign: &watch::Sender<Option<Assigned>>,
         register: &watch::Sender<bool>,
     ) {
-        if !self.folder.file("registered").exists() {
-            self.register().await;
-        }
+        let known = self.folder.load::<Registered>(Registered::NAME);
+        let mut server = match known {
+            Some(registered) => registered,
+            None => self.register().await,
+        };
+        self.link.speak_for(&server.node);
         register.send_replace(true);
         let mut attempt = 0;
+        let mut newest = Assigned::load(&self.folder).map_or(0, |a| a.issued_ms);
         loop {
+            self.rotate().await;
             let asked = Instant::now();
             match self.link.configuration(etag.as_deref()).await {
-                Ok(Polled::New { etag: given, body }) => {
-                    attempt = 0;
-                    let wanted = Assigned::new(&given, &body);
-                    if let Err(fault) = wanted.save(&self.folder) {
-                        tracing::warn!(%fault, "a configuration could not be kept; it is asked for again after a restart");
+                Ok(Polled::New(delivery)) => match Assigned::check(&server, &delivery, newest) {
+                    Ok(wanted) => {
+                        attempt = 0;
+                        newest = newest.max(wanted.issued_ms);
+                        if let Err(fault) = Assigned::keep(&self.folder, &delivery) {
+                            tracing::warn!(%fault, "a configuration could not be kept; it is asked for again after a restart");
+                        }
+                        assign.send_replace(Some(wanted));
+                        etag = Some(delivery.etag);
                     }
-                    assign.send_replace(Some(wanted));
-                    etag = Some(given);
-                }
+                    Err(fault) => {
+                        tracing::error!(%fault, "what stands between node and server alters what it says; keeping to the last good configuration");
+                        self.link.pause(attempt).await;
+                        attempt += 1;
+                    }
+                },
                 Ok(Polled::Same | Polled::None) if asked.elapsed() > WAITED => attempt = 0,
                 Ok(Polled::Same | Polled::None) => {
                     self.link.pause(attempt.min(4)).await;
@@ -82,7 +94,8 @@ impl Poller {
                     tracing::debug!(%error, attempt, "the server could not be asked");
                     // A node whose registration was lost gets a new token from its provider.
                     if matches!(error, LinkError::Unknown(_)) && self.token().is_some() {
-                        self.register().await;
+                        server = self.register().await;
+                        self.link.speak_for(&server.node);
                     }
                     self.link.pause(attempt).await;
                     attempt += 1;
@@ -91,18 +104,38 @@ impl Poller {
         }
     }
 
+    // Takes a new key where the present one is old. The new one is on disk before the server hears of it, so whichever of the
+    // two it knows after a crash, this node has it.
+    async fn rotate(&self) {
+        let next = match self.folder.next_key(KEY_LIFE) {
+            Ok(Some(next)) => next,
+            Ok(None) => return,
+            Err(fault) => return tracing::warn!(%fault, "the node keeps its old key"),
+        };
+        let key = next.public().to_string();
+        let proof = next.sign(NewKey::words(&self.link.node(), &key).as_bytes());
+        match self.link.rotate(&NewKey { key, proof }).await {
+            // Unknown: taken before a crash.
+            Ok(()) | Err(LinkError::Unknown(_)) => match self.folder.take_next_key() {
+                Ok(()) => self.link.sign_with(next),
+                Err(fault) => tracing::warn!(%fault, "the node's new key cannot be put in its place"),
+            },
+            Err(error) => tracing::debug!(%error, "the node's key is as old as before"),
+        }
+    }
+
     fn token(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.token_file.as_ref()?).ok()?;
         Some(text.trim().to_owned()).filter(|token| !token.is_empty())
     }
 
-    async fn register(&self) {
+    async fn register(&self) -> Registered {
         let mut attempt = 0;
-        loop {
+        let registered = loop {
             // Read each time: the provider may have put a newer one there.
             if let Some(token) = self.token() {
                 match self.link.register(&token, &self.body).await {
-                    Ok(()) => break,
+                    Ok(registered) => break registered,
                     Err(error @ LinkError::Away(_)) => tracing::debug!(%error, "not registered yet"),
                     Err(error) => tracing::warn!(%error, "not registered yet"),
                 }
@@ -111,13 +144,14 @@ impl Poller {
             }
             self.link.pause(attempt).await;
             attempt += 1;
-        }
+        };
         // The key is the node's identity from now on; a token that was used is worth nothing.
-        let marked = files::replace(&self.folder.file("registered"), b"", 0o600);
+        let marked = self.folder.save_flushed(Registered::NAME, &registered);
         if marked.is_ok()
             && let Some(file) = &self.token_file
         {
             let _ = std::fs::remove_file(file);
         }
+        registered
     }
 }

@@ -2,7 +2,7 @@
 //! has them, and go in order.
 
 use super::folder::Folder;
-use super::link::{Link, LinkError};
+use super::link::{Link, LinkError, Packed, packed};
 use crate::wire::agent::{Report, ReportOutcome};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 
 const NAME: &str = "reports";
 // Results that nobody could be told of for so long have been overtaken many times.
-const KEPT: usize = 20;
+const KEPT: usize = 50;
+// What a report may come to, packed.
+const MOST: usize = 256 * 1024;
 
 /// See the module. Clones are the same reports.
 #[derive(Debug, Clone)]
@@ -102,7 +104,11 @@ impl Reports {
                 self.0.added.notified().await;
                 continue;
             };
-            match link.report(&report).await {
+            let sent = match fitting(report.clone()) {
+                Ok(packed) => link.report(&packed).await,
+                Err(error) => Err(error),
+            };
+            match sent {
                 Err(LinkError::Refused(why)) => tracing::error!(why, "the server will never take this report; it is given up"),
                 Err(_) => {
                     link.pause(attempt).await;
@@ -124,5 +130,59 @@ impl Reports {
         while !self.waiting().is_empty() && began.elapsed() < patience {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+// The report, cut down to what a report may come to.
+fn fitting(mut report: Report) -> Result<Packed, LinkError> {
+    let whole = packed(&report)?;
+    if whole.bytes.len() <= MOST {
+        return Ok(whole);
+    }
+    report.truncated = true;
+    for state in &mut report.states {
+        state.note = state.note.chars().take(80).collect();
+    }
+    loop {
+        let shorter = packed(&report)?;
+        if shorter.bytes.len() <= MOST || report.states.is_empty() {
+            return Ok(shorter);
+        }
+        // The failures are what people look for; they come last.
+        let half = report.states.len().div_ceil(2);
+        report.states.drain(..half);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::agent::StateReport;
+
+    #[test]
+    fn a_huge_report_is_cut_and_says_so_and_keeps_its_end() {
+        let state = |n: u32| StateReport {
+            id: format!("state/{n}/{:064x}", rand::random::<u128>()),
+            outcome: "changed".to_owned(),
+            note: (0..500).map(|_| rand::random_range('!'..'~')).collect(),
+            took_ms: 1,
+        };
+        let report = Report {
+            id: "r".to_owned(),
+            configuration: "c".to_owned(),
+            outcome: ReportOutcome::Failed,
+            states: (0..20_000).map(state).collect(),
+            unchanged: 0,
+            services: Vec::new(),
+            fault: None,
+            took_ms: 1,
+            truncated: false,
+        };
+        assert!(serde_json::to_vec(&report).unwrap().len() > 10_000_000);
+        let sent = fitting(report).unwrap();
+        assert!(sent.bytes.len() <= MOST);
+        let plain = std::io::read_to_string(flate2::read::GzDecoder::new(sent.bytes.as_slice())).unwrap();
+        let told: Report = serde_json::from_str(&plain).unwrap();
+        assert!(told.truncated && told.states.last().unwrap().id.starts_with("state/19999/"));
     }
 }

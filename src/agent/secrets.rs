@@ -57,7 +57,9 @@ impl Veil {
                 self.add(value);
             }
             // user:password@ of an address; a password with an `@` ends at the last one before the path.
-            let authority = value.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
+            let authority = value
+                .split_once("://")
+                .map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
             let user = authority.and_then(|authority| authority.rsplit_once('@'));
             if let Some((_, password)) = user.and_then(|(user, _)| user.split_once(':')) {
                 self.add(password);
@@ -193,6 +195,9 @@ mod tests {
             ("SSL_CERT_FILE".to_owned(), "/etc/ssl/certs/all.crt".to_owned()),
         ]));
         let said = "https://reader:tiger@lily@host/simple npm_abcdef /etc/ssl/certs/all.crt";
-        assert_eq!(veil.cover(said), "https://reader:[secret]@host/simple [secret] /etc/ssl/certs/all.crt");
+        assert_eq!(
+            veil.cover(said),
+            "https://reader:[secret]@host/simple [secret] /etc/ssl/certs/all.crt"
+        );
     }
 }

@@ -14,6 +14,7 @@ pub mod users;
 use crate::config::Settings;
 use crate::git::Mirrors;
 use crate::model::actor::Actor;
+use crate::model::id::NodeId;
 use crate::model::time::Timestamp;
 use crate::providers::Providers;
 use crate::providers::postgres::DatabaseServer;
@@ -21,7 +22,8 @@ use crate::recipes::bundle::Bundle;
 use crate::store::Store;
 pub use crate::store::{AuditRow, Change};
 pub use error::{ControlError, Result};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 /// What the verbs are built from.
 #[derive(Debug, Clone)]
@@ -45,6 +47,11 @@ pub struct Parts {
 pub struct Control {
     parts: Arc<Parts>,
     pub(crate) accounts: Arc<users::Accounts>,
+    pub(crate) fleet: Arc<agents::fleet::Fleet>,
+    pub(crate) seen: Arc<agents::proof::Seen>,
+    // When each node was last written down as heard of.
+    pub(crate) heard: Arc<Mutex<HashMap<NodeId, i64>>>,
+    pub(crate) started: Timestamp,
 }
 
 impl std::ops::Deref for Control {
@@ -58,8 +65,12 @@ impl Control {
     /// The verbs over these parts.
     pub fn new(parts: Parts) -> Self {
         Self {
-            parts: Arc::new(parts),
             accounts: Arc::default(),
+            fleet: Arc::new(agents::fleet::Fleet::new(parts.store.clone())),
+            seen: Arc::default(),
+            heard: Arc::default(),
+            started: parts.store.now(),
+            parts: Arc::new(parts),
         }
     }
 

@@ -50,14 +50,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let Body(bytes) = Body::from_request(request, state).await?;
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let inner = error.inner();
-            ControlError::field(field_name(&error.path().to_string(), &inner.to_string()), inner)
-        })?;
-        reader.end().map_err(|error| ControlError::field("body", error))?;
-        Ok(Self(value))
+        decoded(&bytes).map(Self)
     }
+}
+
+/// A value out of JSON; an error names the field.
+pub fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let inner = error.inner();
+        ControlError::field(field_name(&error.path().to_string(), &inner.to_string()), inner)
+    })?;
+    reader.end().map_err(|error| ControlError::field("body", error))?;
+    Ok(value)
 }
 
 // The path of the value that is wrong. A missing one has none yet, so its message names it.

@@ -136,6 +136,10 @@ pub fn json(problem: &Problem) -> Response {
     let mut response = (status, axum::Json(problem)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if problem.code == "too-busy" {
+        // Each is told another time, so that they do not come back together.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(rand::random_range(2..=10_u16)));
+    }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

@@ -173,6 +173,8 @@ catalogue! {
     "too-busy" 503 Nobody, "The server has too much to do", "Try again in a moment", "More requests of this kind are open than the server keeps at once. Nothing was done.";
     "cannot-start" 503 You, "The server cannot start", "Correct the cause that is given, then start again", "`greenroom serve` or `greenroom demo` found something that keeps it from starting: settings that it does not understand, an address that is taken, a data folder that cannot be used or that another server uses, or a database that does not answer. Nothing was started.";
     "agent-busy" 409 You, "Another run of the agent is under way", "Wait for it to end, then try again", "One run at a time works on a node, so that two do not undo each other's changes. The lock says which process holds it and for how long; it goes with that process.";
+    "clock-skew" 401 Platform, "The node's clock is wrong", "Set the node's clock; its agent corrects itself by the answer's `Date` meanwhile", "A signed request is good for 300 seconds around its making. This one was made too long ago or in the future by the server's clock, or before the server last started.";
+    "signature-refused" 401 Platform, "The request is not the node's own", "Look for what stands between node and server and changes requests, or register the node anew", "A node signs each request with its key. The signature does not fit this request, or the same request has been here before.";
 }
 
 #[cfg(test)]

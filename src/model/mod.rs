@@ -13,5 +13,6 @@ pub mod record;
 pub mod run;
 pub mod search;
 pub mod secret;
+pub mod signature;
 pub mod stack;
 pub mod time;

@@ -81,7 +81,7 @@ pub(super) async fn wait(tools: &Tools, cx: &StepContext, input: &Input) -> Resu
                 ReportOutcome::Converging => {}
             }
         }
-        if node.key_hash.is_none() && began.elapsed() > FIRST_WORD {
+        if node.public_key.is_none() && began.elapsed() > FIRST_WORD {
             return Err(StepError::Failed(
                 Fault::new("agent-lost", "The node's agent has not registered").why("not a word in the first minute"),
             ));

@@ -8,6 +8,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (1, "house", include_str!("../../migrations/0001_house.sql")),
     (2, "engine", include_str!("../../migrations/0002_engine.sql")),
     (3, "inventory", include_str!("../../migrations/0003_inventory.sql")),
+    (4, "agents", include_str!("../../migrations/0004_agents.sql")),
 ];
 
 /// What brings a database up to date.

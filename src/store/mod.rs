@@ -11,6 +11,7 @@
 //! Rules of the portable text: TEXT, BIGINT and INTEGER columns only; `$1` placeholders; flags are 0/1; no time made in
 //! SQL; `CAST(SUM(x) AS BIGINT)`; `CAST($1 AS TEXT) IS NULL OR …` for optional filters.
 
+pub mod agents;
 pub mod apps;
 mod database;
 pub mod inventory;

@@ -14,7 +14,7 @@ use sqlx::any::AnyRow;
 
 macro_rules! columns {
     () => {
-        "id, stack, provider, state, handle, facts, bootstrap_hash, key_hash, desired, desired_run, desired_step, seen_at"
+        "id, stack, provider, state, handle, facts, bootstrap_hash, public_key, desired, desired_run, desired_step, seen_at"
     };
 }
 
@@ -35,8 +35,8 @@ pub struct NodeRow {
     pub facts: Option<Value>,
     /// Hash of its one-time token.
     pub bootstrap_hash: Option<String>,
-    /// Hash of its agent's key.
-    pub key_hash: Option<String>,
+    /// Its agent's public key.
+    pub public_key: Option<String>,
     /// Hash of the configuration it should have.
     pub desired: Option<String>,
     /// The run and step that wanted it, whose log its agent writes to.
@@ -219,7 +219,7 @@ impl Tx {
     /// Where the database fails.
     pub async fn set_node_gone(&mut self, id: &NodeId) -> Result<()> {
         let at = self.at().0;
-        sqlx::query("UPDATE nodes SET state = 'gone', gone_at = $1, bootstrap_hash = NULL, key_hash = NULL WHERE id = $2 AND state <> 'gone'")
+        sqlx::query("UPDATE nodes SET state = 'gone', gone_at = $1, bootstrap_hash = NULL, public_key = NULL WHERE id = $2 AND state <> 'gone'")
             .bind(at)
             .bind(id.as_str().to_owned())
             .execute(self.conn())
@@ -230,18 +230,18 @@ impl Tx {
         Ok(())
     }
 
-    /// Registers an agent's key, once: true where it is now (or was already) this key.
+    /// Registers an agent's public key, once: true where it is now (or was already) this key.
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn register_node(&mut self, id: &NodeId, bootstrap_hash: &str, key_hash: &str, facts: &Value) -> Result<bool> {
+    pub async fn register_node(&mut self, id: &NodeId, bootstrap_hash: &str, public_key: &str, facts: &Value) -> Result<bool> {
         let at = self.at().0;
         let text = to_json("facts", facts)?;
         let done = sqlx::query(
-            "UPDATE nodes SET key_hash = $1, facts = $2, seen_at = $3 WHERE id = $4 AND bootstrap_hash = $5 AND state <> 'gone' \
-             AND (key_hash IS NULL OR key_hash = $1)",
+            "UPDATE nodes SET public_key = $1, facts = $2, seen_at = $3 WHERE id = $4 AND bootstrap_hash = $5 AND state <> 'gone' \
+             AND (public_key IS NULL OR public_key = $1)",
         )
-        .bind(key_hash.to_owned())
+        .bind(public_key.to_owned())
         .bind(text)
         .bind(at)
         .bind(id.as_str().to_owned())
@@ -275,6 +275,21 @@ impl Tx {
             self.index_stack_node(&parse("node id", &id)?).await?;
         }
         Ok(())
+    }
+
+    /// Puts a new public key of a node's agent in the place of this one; false where it is not this one any more.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn rotate_node_key(&mut self, id: &NodeId, old: &str, new: &str) -> Result<bool> {
+        let done = sqlx::query("UPDATE nodes SET public_key = $1 WHERE id = $2 AND public_key = $3")
+            .bind(new.to_owned())
+            .bind(id.as_str().to_owned())
+            .bind(old.to_owned())
+            .execute(self.conn())
+            .await?;
+        self.touch(format!("node:{id}"));
+        Ok(done.rows_affected() == 1)
     }
 
     /// Notes that a node's agent was heard of.
@@ -445,7 +460,7 @@ fn read(row: &AnyRow) -> Result<NodeRow> {
         handle: json(4, "node handle")?,
         facts: json(5, "facts")?,
         bootstrap_hash: row.try_get(6)?,
-        key_hash: row.try_get(7)?,
+        public_key: row.try_get(7)?,
         desired: row.try_get(8)?,
         desired_by: by,
         seen_at: row.try_get::<Option<i64>, _>(11)?.map(Timestamp),

@@ -2,14 +2,18 @@
 //!
 //! | call | what |
 //! |---|---|
-//! | `POST /agent/v1/register` | [`Register`] → [`Registered`]; `Authorization: Bearer <bootstrap token>` |
-//! | `GET /agent/v1/configuration` | `If-None-Match`, `Prefer: wait=SECONDS` → 200 with a [`crate::model::configuration::NodeConfiguration`] and its hash as `ETag`, or 304; 404 while there is none yet |
+//! | `POST /agent/v1/register` | [`Register`] → [`Registered`]; `Authorization: Bearer <bootstrap token>`, signed by the new key |
+//! | `GET /agent/v1/configuration` | `If-None-Match`, `Prefer: wait=SECONDS` → 200 with a [`crate::model::configuration::NodeConfiguration`], its hash as `ETag` and [`SIGNATURE`], or 304; 404 while there is none yet |
 //! | `GET /agent/v1/secrets/{*name}` | [`SecretValue`] |
 //! | `POST /agent/v1/reports` | [`Report`] → 204; the same id twice is stored once |
 //! | `POST /agent/v1/logs` | [`LogBatch`] → 204; a chunk sent twice is stored once; 204 means durable |
+//! | `POST /agent/v1/keys` | [`NewKey`] → 204; signed by the old key |
 //!
-//! All but `register` carry `Authorization: Bearer <node>:<key>`, where the node made the key itself. Registering again with
-//! the same token and the same key is the same registration, so an agent killed right after it registers is not locked out.
+//! Every call is signed with the node's ed25519 key, as [`crate::model::signature`] says. Bodies may be gzip-compressed, and are
+//! signed as they are sent. A signature is good for 300 seconds around its making; an agent whose clock is wrong learns the time
+//! from the `Date` of the 401. What changes something may come once. A server that has too much to do answers 503 with
+//! `Retry-After`. Registering again with the same token and the same key is the same registration, so an agent killed right
+//! after it registers is not locked out.
 
 use crate::model::fault::Fault;
 use serde::{Deserialize, Serialize};
@@ -19,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub struct Register {
     /// The node's id, given by its provider.
     pub node: String,
-    /// The key it made: 64 hexadecimal digits. The server keeps its hash.
+    /// The public key it made: 64 hexadecimal digits.
     pub key: String,
     /// Operating system, architecture, host name, agent version, isolation.
     pub facts: serde_json::Value,
@@ -30,6 +34,33 @@ pub struct Register {
 pub struct Registered {
     /// The node's id.
     pub node: String,
+    /// The public key that the server signs configurations with; the agent takes them from nobody else from now on.
+    pub server_key: String,
+}
+
+impl Registered {
+    /// The file that an agent keeps it in.
+    pub const NAME: &'static str = "registered";
+}
+
+/// The header with the server's signature of a configuration for this node: `issued=MILLISECONDS;sig=BASE64`, of
+/// [`crate::model::signature::document`].
+pub const SIGNATURE: &str = "greenroom-signature";
+
+/// A node takes another key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewKey {
+    /// The new public key: 64 hexadecimal digits.
+    pub key: String,
+    /// The new key's signature of [`NewKey::words`].
+    pub proof: String,
+}
+
+impl NewKey {
+    /// What the new key signs, to show that the agent holds it.
+    pub fn words(node: &str, key: &str) -> String {
+        format!("greenroom key 1\n{node}\n{key}")
+    }
 }
 
 /// A secret's value.
@@ -65,6 +96,9 @@ pub struct Report {
     pub fault: Option<Fault>,
     /// How long it took, in milliseconds.
     pub took_ms: i64,
+    /// Whether parts of `states` were left out because there were too many.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// What a convergence came to.

@@ -1,17 +1,23 @@
 //! A server that only speaks to agents, and an agent run as the program it is, in a sandbox folder of its own.
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use greenroom::clock::{Ids, SystemIds};
+use flate2::read::GzDecoder;
+use greenroom::clock::{Clock, Ids, SystemClock, SystemIds};
 use greenroom::machine::processes;
 use greenroom::model::configuration::NodeConfiguration;
 use greenroom::model::id::NodeId;
-use greenroom::wire::agent::{LogBatch, Register, Registered, Report, ReportOutcome, SecretValue};
+use greenroom::model::secret;
+use greenroom::model::signature::{Claim, PublicKey, SigningKey, content_digest, document};
+use greenroom::wire::agent::{LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SIGNATURE, SecretValue};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -24,7 +30,15 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 struct Told {
     away: bool,
     keys: Vec<String>,
+    // The node that registered last.
+    node: String,
+    // How far this server's clock is ahead.
+    ahead_s: i64,
+    // Signatures that have been here.
+    seen: BTreeSet<String>,
     configuration: Option<(String, String)>,
+    // What someone in between makes of a document.
+    altered: Option<String>,
     secrets: BTreeMap<String, String>,
     reports: Vec<Report>,
     logs: BTreeMap<(String, String, i64), String>,
@@ -36,6 +50,7 @@ struct Told {
 #[derive(Debug, Clone)]
 pub struct AgentServer {
     told: Arc<Mutex<Told>>,
+    key: Arc<SigningKey>,
     pub url: String,
     changed: Arc<tokio::sync::Notify>,
 }
@@ -45,6 +60,7 @@ impl AgentServer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self {
             told: Arc::default(),
+            key: Arc::new(SigningKey::from_seed(&secret::make("")).unwrap()),
             url: format!("http://{}", listener.local_addr().unwrap()),
             changed: Arc::default(),
         };
@@ -54,6 +70,7 @@ impl AgentServer {
             .route("/agent/v1/secrets/{*name}", get(secret))
             .route("/agent/v1/reports", post(report))
             .route("/agent/v1/logs", post(logs))
+            .route("/agent/v1/keys", post(keys))
             .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         server
@@ -62,6 +79,17 @@ impl AgentServer {
     /// Answers nothing but 503 from now on, or answers again.
     pub fn away(&self, away: bool) {
         self.told.lock().unwrap().away = away;
+    }
+
+    /// Has a clock that is this far ahead of the node's.
+    pub fn ahead(&self, seconds: i64) {
+        self.told.lock().unwrap().ahead_s = seconds;
+    }
+
+    /// Puts someone in between who gives this document for the one that was signed, or takes them away again.
+    pub fn alter(&self, document: Option<&str>) {
+        self.told.lock().unwrap().altered = document.map(str::to_owned);
+        self.changed.notify_waiters();
     }
 
     pub fn secret(&self, name: &str, value: &str) {
@@ -144,14 +172,38 @@ fn bearer(headers: &HeaderMap) -> String {
 }
 
 impl AgentServer {
-    fn refuses(&self, headers: &HeaderMap) -> Option<StatusCode> {
-        let told = self.told.lock().unwrap();
+    // Whether the request is signed by a key that registered, and for exactly these bytes.
+    fn refuses(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Option<Response> {
+        let mut told = self.told.lock().unwrap();
         if told.away {
-            return Some(StatusCode::SERVICE_UNAVAILABLE);
+            return Some(StatusCode::SERVICE_UNAVAILABLE.into_response());
         }
-        let key = bearer(headers).split_once(':').map(|(_, key)| key.to_owned());
-        let known = key.is_some_and(|key| told.keys.contains(&key));
-        (!known).then_some(StatusCode::UNAUTHORIZED)
+        let now_s = SystemClock.now().0 / 1000 + told.ahead_s;
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let uri = format!("http://{}{}", text("host"), uri.path_and_query().unwrap());
+        let digest = content_digest(body);
+        let signed = Claim::read(text("signature-input"), text("signature")).is_some_and(|claim| {
+            let is_of = |key: &String| claim.is_of(&key.parse::<PublicKey>().unwrap(), method.as_str(), &uri, &digest);
+            let now = (claim.created - now_s).abs() <= 300;
+            now && told.keys.iter().any(is_of) && text("content-digest") == digest
+        });
+        let new = told.seen.insert(text("signature").to_owned());
+        let date = jiff::Timestamp::from_second(now_s).unwrap();
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        (!signed || !new).then(|| (StatusCode::UNAUTHORIZED, [("date", date)]).into_response())
+    }
+
+    fn read<T: DeserializeOwned>(&self, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<T, Response> {
+        if let Some(refusal) = self.refuses(&Method::POST, uri, headers, body) {
+            return Err(refusal);
+        }
+        let mut plain = Vec::new();
+        if headers.get("content-encoding").is_some_and(|v| v == "gzip") {
+            GzDecoder::new(body.as_ref()).read_to_end(&mut plain).unwrap();
+        } else {
+            plain.extend_from_slice(body);
+        }
+        Ok(serde_json::from_slice(&plain).unwrap())
     }
 }
 
@@ -160,24 +212,42 @@ async fn register(State(server): State<AgentServer>, headers: HeaderMap, Json(bo
     if told.away {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    if bearer(&headers) != "one-time" || body.key.len() != 64 {
+    if bearer(&headers) != "one-time" || body.key.parse::<PublicKey>().is_err() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     told.keys.push(body.key);
-    Json(Registered { node: body.node }).into_response()
+    told.node.clone_from(&body.node);
+    let server_key = server.key.public().to_string();
+    Json(Registered {
+        node: body.node,
+        server_key,
+    })
+    .into_response()
 }
 
-async fn configuration(State(server): State<AgentServer>, headers: HeaderMap) -> Response {
+async fn configuration(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap) -> Response {
     let known = headers.get("if-none-match").and_then(|v| v.to_str().ok()).map(str::to_owned);
     let until = Instant::now() + Duration::from_secs(5);
+    if let Some(status) = server.refuses(&Method::GET, &uri, &headers, b"") {
+        return status;
+    }
     loop {
         let changed = server.changed.notified();
-        if let Some(status) = server.refuses(&headers) {
-            return status.into_response();
-        }
-        let now = server.told.lock().unwrap().configuration.clone();
+        let (now, node, altered) = {
+            let told = server.told.lock().unwrap();
+            if told.away {
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            (told.configuration.clone(), told.node.clone(), told.altered.clone())
+        };
         match now {
-            Some((etag, body)) if known.as_ref() != Some(&etag) => return ([("etag", etag)], body).into_response(),
+            Some((etag, body)) if known.as_ref() != Some(&etag) => {
+                let issued = SystemClock.now().0;
+                let signed = document(&node, etag.trim_matches('"'), issued, body.as_bytes());
+                let signature = format!("issued={issued};sig={}", server.key.sign(&signed));
+                let headers = [("etag", etag), (SIGNATURE, signature)];
+                return (headers, altered.unwrap_or(body)).into_response();
+            }
             now if Instant::now() > until => {
                 return now
                     .map_or(StatusCode::NOT_FOUND, |_| StatusCode::NOT_MODIFIED)
@@ -190,9 +260,9 @@ async fn configuration(State(server): State<AgentServer>, headers: HeaderMap) ->
     }
 }
 
-async fn secret(State(server): State<AgentServer>, headers: HeaderMap, Path(name): Path<String>) -> Response {
-    if let Some(status) = server.refuses(&headers) {
-        return status.into_response();
+async fn secret(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap, Path(name): Path<String>) -> Response {
+    if let Some(status) = server.refuses(&Method::GET, &uri, &headers, b"") {
+        return status;
     }
     match server.told.lock().unwrap().secrets.get(&name) {
         Some(value) => Json(SecretValue { value: value.clone() }).into_response(),
@@ -200,21 +270,35 @@ async fn secret(State(server): State<AgentServer>, headers: HeaderMap, Path(name
     }
 }
 
-async fn report(State(server): State<AgentServer>, headers: HeaderMap, Json(report): Json<Report>) -> StatusCode {
-    if let Some(status) = server.refuses(&headers) {
-        return status;
-    }
+async fn report(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let report: Report = match server.read(&uri, &headers, &body) {
+        Ok(report) => report,
+        Err(status) => return status,
+    };
     let mut told = server.told.lock().unwrap();
     if !told.reports.iter().any(|r| r.id == report.id) {
         told.reports.push(report);
     }
-    StatusCode::NO_CONTENT
+    StatusCode::NO_CONTENT.into_response()
 }
 
-async fn logs(State(server): State<AgentServer>, headers: HeaderMap, Json(batch): Json<LogBatch>) -> StatusCode {
-    if let Some(status) = server.refuses(&headers) {
-        return status;
-    }
+async fn keys(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let new: NewKey = match server.read(&uri, &headers, &body) {
+        Ok(new) => new,
+        Err(status) => return status,
+    };
+    let mut told = server.told.lock().unwrap();
+    let key: PublicKey = new.key.parse().unwrap();
+    assert!(key.verify(NewKey::words(&told.node, &new.key).as_bytes(), &new.proof));
+    told.keys = vec![new.key];
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn logs(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let batch: LogBatch = match server.read(&uri, &headers, &body) {
+        Ok(batch) => batch,
+        Err(status) => return status,
+    };
     let mut told = server.told.lock().unwrap();
     for chunk in batch.chunks {
         let key = (chunk.stream, chunk.writer, chunk.writer_seq);
@@ -229,7 +313,7 @@ async fn logs(State(server): State<AgentServer>, headers: HeaderMap, Json(batch)
             }
         }
     }
-    StatusCode::NO_CONTENT
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// A folder with an agent; whatever the agent started ends with it.

@@ -4,5 +4,6 @@ pub mod converge;
 pub mod harness;
 mod hostile;
 mod offline;
+mod protocol;
 mod services;
 mod survive;

@@ -28,6 +28,7 @@ const OTHERS: &[(&str, &str, Access)] = &[
     ("GET", "/agent/v1/secrets/{*name}", Access::Agent),
     ("POST", "/agent/v1/reports", Access::Agent),
     ("POST", "/agent/v1/logs", Access::Agent),
+    ("POST", "/agent/v1/keys", Access::Agent),
     // Pages that anyone may open: on the way in, and where things went wrong.
     ("GET", "/sign-in", Access::Anyone),
     ("POST", "/sign-in", Access::Anyone),

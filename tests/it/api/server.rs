@@ -10,6 +10,8 @@ use greenroom::control::{Control, Parts};
 use greenroom::git::Mirrors;
 use greenroom::http::state::AppState;
 use greenroom::model::actor::{Actor, Role};
+use greenroom::model::secret;
+use greenroom::model::signature::{SigningKey, sign_request};
 use greenroom::model::time::Timestamp;
 use greenroom::providers::Providers;
 use greenroom::recipes::bundle::Bundle;
@@ -72,14 +74,18 @@ impl Server {
         }
     }
 
+    /// The same server after a restart.
+    pub(crate) fn again(&self) -> Restarted {
+        let parts: &Parts = &self.control;
+        let state = AppState {
+            control: Control::new(parts.clone()),
+            ..self.state.clone()
+        };
+        Restarted(greenroom::http::router(state))
+    }
+
     pub(crate) async fn send(&self, ask: Ask) -> Answer {
-        let response = self.router.clone().oneshot(ask.request()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            text: String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap(),
-        }
+        answer(&self.router, ask).await
     }
 
     /// The response itself, for bodies that do not end.
@@ -119,12 +125,32 @@ impl Server {
     }
 }
 
+/// A server that was started again over the same database.
+pub(crate) struct Restarted(Router);
+
+impl Restarted {
+    pub(crate) async fn send(&self, ask: Ask) -> Answer {
+        answer(&self.0, ask).await
+    }
+}
+
+async fn answer(router: &Router, ask: Ask) -> Answer {
+    let response = router.clone().oneshot(ask.request()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        text: String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap(),
+    }
+}
+
 /// The secret at the end of a one-time link.
 pub(crate) fn secret_of(url: &str) -> &str {
     url.rsplit('/').next().unwrap()
 }
 
 /// A request.
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     method: Method,
     path: String,
@@ -161,6 +187,12 @@ impl Ask {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
+    /// The same, sent to another address than the one it was made for.
+    pub(crate) fn to(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
     pub(crate) fn session(self, secret: &str) -> Self {
         self.header("cookie", &format!("theme=dark; greenroom={secret}"))
     }
@@ -173,6 +205,16 @@ impl Ask {
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
+    }
+
+    /// Signed by this key for this node, at this time, as the last thing that is done to the request.
+    pub(crate) fn signed(self, key: &SigningKey, node: &str, at: Timestamp) -> Self {
+        let uri = format!("http://{HOST}{}", self.path);
+        let nonce = secret::make("")[..32].to_owned();
+        let signed = sign_request(key, node, (self.method.as_str(), &uri), &self.body, at.0 / 1000, &nonce);
+        self.header("content-digest", &signed.content_digest)
+            .header("signature-input", &signed.signature_input)
+            .header("signature", &signed.signature)
     }
 
     fn request(self) -> Request<Body> {

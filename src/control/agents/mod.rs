@@ -1,13 +1,20 @@
 //! What agents ask and say. An agent may only speak for its own node, and is no longer believed once the node is gone.
 
+pub mod fleet;
+pub mod proof;
+
 use super::stacks::look::service_stream;
 use super::{Control, ControlError, Result};
 use crate::model::actor::Actor;
 use crate::model::fault::Fault;
 use crate::model::id::NodeId;
 use crate::model::secret;
+use crate::model::signature::PublicKey;
 use crate::store::nodes::NodeRow;
-use crate::wire::agent::{LogBatch, Register, Registered, Report, ReportOutcome, SecretValue};
+use crate::wire::agent::{LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SecretValue};
+use fleet::{Bell, Known, Wish};
+use proof::Proof;
+use std::sync::{Arc, PoisonError};
 
 const CHUNK_LIMIT: usize = 256 * 1024;
 
@@ -15,19 +22,18 @@ impl Control {
     /// Registers an agent's key with the node's one-time token. The same key again is the same registration.
     ///
     /// # Errors
-    /// `not-signed-in` for a wrong, used or outdated token.
-    pub async fn register_node(&self, token: &str, request: &Register) -> Result<Registered> {
+    /// `not-signed-in` for a wrong, used or outdated token; `signature-refused` where the agent does not hold the key.
+    pub async fn register_node(&self, token: &str, request: &Register, proof: &Proof<'_>) -> Result<Registered> {
         let refuse = || ControlError::new("not-signed-in", "The node's token is not valid");
+        let key: PublicKey = request.key.parse().map_err(|why| ControlError::field("key", why))?;
+        self.check_new_key(&key, proof)?;
         let node: NodeId = request.node.parse().map_err(|_| refuse())?;
-        if request.key.len() != 64 || !request.key.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(ControlError::field("key", "it must be 64 hexadecimal digits"));
-        }
         let mut tx = self
             .store
             .write(&Actor::Agent { node: node.clone() }, "node.register", node.as_str())
             .await?;
         if !tx
-            .register_node(&node, &secret::hash(token), &secret::hash(&request.key), &request.facts)
+            .register_node(&node, &secret::hash(token), &key.to_string(), &request.facts)
             .await?
         {
             return Err(refuse());
@@ -35,40 +41,89 @@ impl Control {
         tx.commit().await?;
         Ok(Registered {
             node: node.as_str().to_owned(),
+            server_key: self.fleet.key().await?.public().to_string(),
         })
     }
 
-    /// Whose agent a bearer value `NODE:KEY` is.
+    /// Puts a new key in the place of the one that the request is signed with.
     ///
     /// # Errors
-    /// `not-signed-in`.
-    pub async fn authenticate_node(&self, bearer: &str) -> Result<Actor> {
-        let refuse = || ControlError::new("not-signed-in", "The node's key is not valid");
-        let (node, key) = bearer.split_once(':').ok_or_else(refuse)?;
-        let node: NodeId = node.parse().map_err(|_| refuse())?;
-        let row = self.store.node(&node).await?.ok_or_else(refuse)?;
-        if row.key_hash.as_deref() != Some(secret::hash(key).as_str()) {
-            return Err(refuse());
+    /// `signature-refused` where the agent does not hold the new key.
+    pub async fn rotate_node_key(&self, node: &NodeId, request: &NewKey) -> Result<()> {
+        let key: PublicKey = request.key.parse().map_err(|why| ControlError::field("key", why))?;
+        if !key.verify(NewKey::words(node.as_str(), &request.key).as_bytes(), &request.proof) {
+            return Err(ControlError::new(
+                "signature-refused",
+                "The new key has not signed the change",
+            ));
         }
-        // Written at most every 20 seconds: liveness needs no more, and a write each time would cost every poll a commit.
-        if row.seen_at.is_none_or(|seen| self.store.now().since(seen) > 20_000) {
-            let mut tx = self.store.journal().await?;
-            tx.set_node_seen(&node).await?;
-            tx.commit().await?;
+        let known = self.known_node(node).await?;
+        let mut tx = self
+            .store
+            .write(&Actor::Agent { node: node.clone() }, "node.rotate-key", node.as_str())
+            .await?;
+        if !tx.rotate_node_key(node, &known.key.to_string(), &key.to_string()).await? {
+            return Err(ControlError::new("conflict", "The node's key was changed meanwhile"));
         }
-        Ok(Actor::Agent { node })
+        tx.commit().await?;
+        Ok(())
     }
 
-    /// The configuration a node should have: its hash and canonical JSON; none before the first.
+    /// The configuration a node should have, signed for it; none before the first.
     ///
     /// # Errors
     /// `not-found` for a node that is gone.
-    pub async fn node_configuration(&self, node: &NodeId) -> Result<Option<(String, String)>> {
-        let row = self.live_node(node).await?;
-        let Some(hash) = row.desired else { return Ok(None) };
-        let body = self.store.configuration(&hash).await?;
-        let body = body.ok_or_else(|| Fault::new("internal", format!("The configuration {hash} is not stored")))?;
-        Ok(Some((hash, body)))
+    pub async fn node_configuration(&self, node: &NodeId) -> Result<Option<Wish>> {
+        match &self.known_node(node).await?.desired {
+            Some(hash) => Ok(Some(self.fleet.wish(node, hash).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The hash of the configuration a node should have.
+    ///
+    /// # Errors
+    /// As [`Self::node_configuration`].
+    pub async fn node_desired(&self, node: &NodeId) -> Result<Option<String>> {
+        Ok(self.known_node(node).await?.desired.clone())
+    }
+
+    /// Something that rings when what a node should be may have changed.
+    pub fn node_bell(&self, node: &NodeId) -> Bell {
+        self.fleet.bell(node)
+    }
+
+    /// Room for the body of an agent's message.
+    ///
+    /// # Errors
+    /// `too-busy`.
+    pub async fn admit_body(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        self.fleet.room().await
+    }
+
+    async fn known_node(&self, node: &NodeId) -> Result<Arc<Known>> {
+        let known = self.fleet.known(node).await?;
+        known.ok_or_else(|| ControlError::not_found("node", node.as_str()))
+    }
+
+    // Written at most every 20 seconds: liveness needs no more, and a write each time would cost every poll a commit.
+    async fn hear_of(&self, node: &NodeId) -> Result<()> {
+        let now = self.now().0;
+        {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            match heard.get_mut(node) {
+                Some(last) if now - *last <= 20_000 && now >= *last => return Ok(()),
+                Some(last) => *last = now,
+                None => {
+                    heard.insert(node.clone(), now);
+                }
+            }
+        }
+        self.seen.sweep(now.div_euclid(1000));
+        let mut tx = self.store.journal().await?;
+        tx.set_node_seen(node).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// A secret of the node's stack.
