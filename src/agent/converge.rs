@@ -10,7 +10,7 @@ use super::reports::Reports;
 use super::services::Wanted;
 use super::states::{Done, Hands};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
-use crate::model::configuration::{DatabaseEngine, NodeConfiguration, State, StateBody};
+use crate::model::configuration::{DatabaseEngine, NodeConfiguration, State, StateBody, Target};
 use crate::model::fault::Fault;
 use crate::model::signature::{PublicKey, document};
 use crate::model::time::show_length;
@@ -43,13 +43,16 @@ impl Assigned {
 
     /// Reads a document.
     pub(super) fn new(etag: &str, body: &[u8]) -> Self {
-        let parsed = serde_json::from_slice::<NodeConfiguration>(body);
+        let mut parsed = serde_json::from_slice::<NodeConfiguration>(body);
         // Whatever else the server puts into an ETag comes after the hash.
         let told = bare(etag)
             .get(..71)
             .filter(|hash| hash.starts_with("sha256:"))
             .map(str::to_owned);
         let hash = told.or_else(|| parsed.as_ref().ok()?.hash().ok()).unwrap_or_default();
+        if let Ok(configuration) = &mut parsed {
+            configuration.states.retain(|state| state.is_for(Target::Agent));
+        }
         let (configuration, why) = match parsed {
             Ok(found) if found.format != NodeConfiguration::FORMAT => {
                 let why = format!(

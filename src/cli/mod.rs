@@ -17,6 +17,7 @@ mod run;
 pub mod serve;
 mod stack;
 mod start;
+mod targets;
 mod token;
 mod user;
 

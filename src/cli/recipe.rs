@@ -1,6 +1,8 @@
 //! `greenroom recipe …`: check, render and list recipes without a server.
 
 use super::app_check::read_descriptors;
+use super::targets::TargetArgs;
+use crate::model::configuration::NodeConfiguration;
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::recipes::loader::read_file;
 use crate::recipes::view::View;
@@ -20,8 +22,8 @@ pub struct RecipeArgs {
 enum RecipeCommand {
     /// Check recipe folders, recipe files and app descriptors; the shipped recipes where none is named.
     Check(CheckArgs),
-    /// Print the configuration that an app's recipes compile to.
-    Render(RenderArgs),
+    /// Print the configuration that an app's recipes compile to, or what a target is given of it.
+    Render(Box<RenderArgs>),
     /// List the recipes and their parameters.
     List(ListArgs),
     /// Print the reference of state types as Markdown.
@@ -43,14 +45,19 @@ struct CheckArgs {
 #[derive(Debug, clap::Args)]
 struct RenderArgs {
     /// The app's descriptor.
-    #[arg(long, value_name = "FILE")]
-    app: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "configuration")]
+    app: Option<PathBuf>,
+    /// A configuration that is compiled already, as `--target agent` prints it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["app", "view", "recipes"])]
+    configuration: Option<PathBuf>,
     /// A folder with the organisation's own recipes.
     #[arg(long, value_name = "FOLDER")]
     recipes: Option<PathBuf>,
     /// A view (JSON) to compile with; an example sandbox where absent.
     #[arg(long, value_name = "FILE")]
     view: Option<PathBuf>,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Print findings as JSON.
     #[arg(long)]
     json: bool,
@@ -152,54 +159,62 @@ fn counted(number: usize, noun: &str) -> String {
 
 fn render(args: &RenderArgs, out: &mut dyn Write) -> Result<bool> {
     let mut found = Vec::new();
-    let bundle = load_bundle(args.recipes.as_deref(), &mut found);
-    let (descriptors, more) = read_descriptors(std::slice::from_ref(&args.app), &bundle);
+    if let Some(configuration) = configuration(args, &mut found) {
+        match args.target.render(&configuration, out)? {
+            Ok(()) => return Ok(true),
+            Err(more) => found.extend(more),
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|d| seen.insert(d.to_string()));
+    conclude(&found, args.json, out)
+}
+
+// The configuration that was named, or the one that the app's recipes compile to.
+fn configuration(args: &RenderArgs, found: &mut Vec<Diagnostic>) -> Option<NodeConfiguration> {
+    if let Some(file) = &args.configuration {
+        let help = "`greenroom recipe render --app FILE` writes one";
+        return read_json(file, "configuration", help)
+            .map_err(|finding| found.push(*finding))
+            .ok();
+    }
+    let bundle = load_bundle(args.recipes.as_deref(), found);
+    let (descriptors, more) = read_descriptors(args.app.as_slice(), &bundle);
     found.extend(more);
-    let Some(descriptor) = descriptors.into_iter().next() else {
-        return conclude(&found, args.json, out);
-    };
+    let descriptor = descriptors.into_iter().next()?;
     let view = match &args.view {
         None => View::example(&descriptor, &BTreeMap::new()),
-        Some(file) => match read_view(file) {
-            Ok(mut view) => {
-                for app in view.apps.iter_mut().filter(|a| a.descriptor.name() == descriptor.name()) {
-                    app.descriptor = descriptor.clone();
-                }
-                view
+        Some(file) => {
+            let help = "leave `--view` out to compile with an example";
+            let mut view: View = read_json(file, "view", help).map_err(|finding| found.push(*finding)).ok()?;
+            for app in view.apps.iter_mut().filter(|a| a.descriptor.name() == descriptor.name()) {
+                app.descriptor = descriptor.clone();
             }
-            Err(diagnostic) => {
-                found.push(*diagnostic);
-                return conclude(&found, args.json, out);
-            }
-        },
+            view
+        }
     };
     match compile(&bundle, &view) {
-        Ok(compiled) => {
-            writeln!(out, "{:#}", serde_json::to_value(&compiled.configuration)?)?;
-            Ok(true)
-        }
+        Ok(compiled) => Some(compiled.configuration),
         Err(more) => {
             found.extend(more);
-            let mut seen = std::collections::BTreeSet::new();
-            found.retain(|d| seen.insert(d.to_string()));
-            conclude(&found, args.json, out)
+            None
         }
     }
 }
 
-fn read_view(file: &Path) -> std::result::Result<View, Box<Diagnostic>> {
+fn read_json<T: serde::de::DeserializeOwned>(file: &Path, what: &str, help: &str) -> std::result::Result<T, Box<Diagnostic>> {
     let bytes = read_file(file)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Box::new(Diagnostic {
             severity: Severity::Error,
-            code: "view-invalid".to_owned(),
-            message: format!("this is no view: {error}"),
+            code: format!("{what}-invalid"),
+            message: format!("this is no {what}: {error}"),
             file: file.display().to_string(),
             line: place(error.line()),
             column: place(error.column()),
             path: String::new(),
-            help: Some("leave `--view` out to compile with an example".to_owned()),
+            help: Some(help.to_owned()),
             snippet: None,
         })
     })

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What a node should be: states in the order they are applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,9 +67,59 @@ pub struct State {
     /// Ids of services to restart once at the end if this state changed something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restarts: Vec<String>,
+    /// What it is meant for; everything where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
     /// What should be true.
     #[serde(flatten)]
     pub body: StateBody,
+}
+
+impl State {
+    /// Whether it is meant for this target.
+    pub fn is_for(&self, target: Target) -> bool {
+        self.targets.is_empty() || self.targets.contains(&target)
+    }
+}
+
+/// What a configuration is made into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The configuration itself, as the agent applies it.
+    Agent,
+    /// A script that can be run again.
+    Shell,
+    /// User-data for cloud-init.
+    CloudInit,
+    /// What an image is built from.
+    Image,
+}
+
+impl Target {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Agent, Self::Shell, Self::CloudInit, Self::Image];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Shell => "shell",
+            Self::CloudInit => "cloud-init",
+            Self::Image => "image",
+        }
+    }
+
+    /// The target of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| target.name() == name)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Conditions on a state. All that are given must hold.

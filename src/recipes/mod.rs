@@ -15,6 +15,7 @@ mod references;
 pub mod rules;
 pub mod schema;
 pub mod shape;
+pub mod targets;
 pub mod template;
 pub mod tree;
 pub mod types;

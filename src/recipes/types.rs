@@ -106,7 +106,7 @@ pub static INCLUDE: Record = Record {
 const CONDITION: Shape = Shape::Either(&Shape::Text(&rules::EXPRESSION), &Shape::Bool);
 
 /// The properties that every state type takes.
-pub static COMMON: &[Field] = &[ID, TITLE, WHEN, FOR, ONLY_IF, NOT_IF, CREATES, CHANGED, RESTARTS];
+pub static COMMON: &[Field] = &[ID, TITLE, WHEN, FOR, ONLY_IF, NOT_IF, CREATES, CHANGED, RESTARTS, TARGETS];
 const ID: Field = optional(
     "id",
     Shape::Text(&rules::LINE),
@@ -133,6 +133,15 @@ const CREATES: Field = optional(
     "creates",
     Shape::Text(&rules::PATH),
     "Apply only while this file is not there",
+);
+const TARGETS: Field = optional(
+    "targets",
+    Shape::List {
+        of: &Shape::Choice(&["agent", "shell", "cloud-init", "image"]),
+        min: 1,
+        max: 4,
+    },
+    "What it is meant for: `agent`, `shell`, `cloud-init`, `image`; everything where absent",
 );
 const CHANGED: Field = optional(
     "changed",

@@ -14,3 +14,4 @@ mod providers;
 mod recipes;
 mod store;
 mod support;
+mod targets;

@@ -1,7 +1,7 @@
 //! Decoding: one rendered state becomes a typed one, checked against its shape and the node's limits.
 
 use super::scope::{Scope, holds_secret};
-use crate::model::configuration::{DatabaseEngine, EnvValue, Guards, Readiness, RestartPolicy, State, StateBody};
+use crate::model::configuration::{DatabaseEngine, EnvValue, Guards, Readiness, RestartPolicy, State, StateBody, Target};
 use crate::model::time::parse_length;
 use crate::recipes::rules;
 use crate::recipes::shape::{Record, Shape, Strictness, check, choices};
@@ -60,6 +60,12 @@ impl Decoder<'_> {
                 .unwrap_or_default()
                 .iter()
                 .map(|id| reference(id))
+                .collect(),
+            targets: self
+                .list("targets")
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|name| Target::named(name))
                 .collect(),
             body,
         })
