@@ -296,6 +296,7 @@ impl Provider for Sandbox {
             if fenced.is_err() {
                 fences::raise(&inner.root, &wanted, token)?;
             }
+            fences::prune(&inner.root, std::time::SystemTime::now());
             Ok(())
         })
         .await
