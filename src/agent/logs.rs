@@ -143,7 +143,7 @@ impl Logs {
         self.state().outputs.entry(service.to_owned()).or_default().closed = true;
     }
 
-    /// The last lines that a service said.
+    /// What a service said last.
     pub(super) fn last_lines(&self, service: &str) -> Vec<String> {
         let mut text = Vec::new();
         if let Ok(file) = File::open(self.output_path(service)) {
@@ -155,11 +155,7 @@ impl Logs {
         let text: Vec<u8> = text.into_iter().filter(|b| *b != 0).collect();
         let text = String::from_utf8_lossy(&text);
         let text = self.0.veil.cover(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(30)..]
-            .iter()
-            .map(|l| l.chars().take(500).collect())
-            .collect()
+        text.lines().map(|l| l.chars().take(500).collect()).collect()
     }
 
     fn output_path(&self, service: &str) -> PathBuf {

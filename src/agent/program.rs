@@ -3,10 +3,11 @@
 
 use super::secrets::Veil;
 use crate::machine::processes;
+use crate::model::excerpt::Excerpt;
 use crate::model::fault::Fault;
 use crate::model::id::NodeId;
 use rustix::process::{Pid, Signal, kill_process_group};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -16,7 +17,6 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-const TAIL: usize = 30;
 const LINE: usize = 8 * 1024;
 const GRACE: Duration = Duration::from_secs(2);
 // What a program that has ended may still have in its pipe.
@@ -150,7 +150,7 @@ fn is_program(file: &Path) -> bool {
 pub(super) struct Ended {
     /// Its status; none where it was stopped at its time limit.
     pub(super) status: Option<ExitStatus>,
-    /// Its last lines.
+    /// The lines that tell most of how it ended.
     pub(super) tail: Vec<String>,
     /// All of its output, where that is short.
     pub(super) text: String,
@@ -209,14 +209,11 @@ pub(super) async fn run(mut command: Command, limit: Duration, veil: &Veil, mut 
         tail: Vec::new(),
         text: String::new(),
     };
-    let mut tail = VecDeque::new();
+    let mut tail = Excerpt::default();
     let mut keep = |text: &str| {
         let text = veil.cover(text);
         line(&text);
-        tail.push_back(text.chars().take(500).collect::<String>());
-        if tail.len() > TAIL {
-            tail.pop_front();
-        }
+        tail.push(text.chars().take(500).collect::<String>());
         if ended.text.len() < 64 * 1024 {
             ended.text.push_str(&text);
             ended.text.push('\n');
@@ -243,7 +240,7 @@ pub(super) async fn run(mut command: Command, limit: Duration, veil: &Veil, mut 
         }
     }
     lines.finish(&mut keep);
-    ended.tail = tail.into();
+    ended.tail = tail.lines();
     match status {
         Some(status) => ended.status = Some(status?),
         None => group.stop(GRACE).await,

@@ -35,7 +35,7 @@ pub struct Fault {
     pub next: String,
     /// Whose turn it is.
     pub turn: Turn,
-    /// The cause's own last lines of output, oldest first.
+    /// The lines of the cause's own output that tell most, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log_tail: Vec<String>,
 }
@@ -75,11 +75,12 @@ impl Fault {
         self
     }
 
-    /// Keeps the last 30 lines of the cause's own output.
+    /// Keeps the lines of the cause's own output that tell most: the first error and the last lines, 30 in all.
     #[must_use]
     pub fn log_tail(mut self, lines: impl IntoIterator<Item = String>) -> Self {
-        let mut lines: Vec<String> = lines.into_iter().collect();
-        self.log_tail = lines.split_off(lines.len().saturating_sub(30));
+        let mut excerpt = super::excerpt::Excerpt::default();
+        excerpt.extend(lines);
+        self.log_tail = excerpt.lines();
         self
     }
 }
@@ -130,7 +131,7 @@ macro_rules! catalogue {
 catalogue! {
     "internal" 500 Platform, "Greenroom made a mistake", "Try again; if it stays, send the platform team the request id", "Something failed that should not be able to. The server's log has the details under the request id; nothing was left half-done that the engine does not know of.";
     "store-unavailable" 503 Platform, "The database did not answer", "Try again in a moment", "The database that Greenroom keeps its state in could not be reached or was too busy. No change was made.";
-    "not-found" 404 You, "There is no such thing", "Check the name or id; `greenroom … list` shows what there is", "The named app, stack, run or token does not exist, or no longer does.";
+    "not-found" 404 You, "There is no such thing", "Check the name or id, or look for it in the list", "The named app, stack, run or token does not exist, or no longer does.";
     "not-signed-in" 401 You, "You are not signed in", "Sign in, or send an API token as `Authorization: Bearer …`", "The request carried no session and no API token, or one that has expired or was revoked.";
     "not-allowed" 403 You, "Your role does not allow this", "Ask an admin for a role that does, or the owner to do it", "Viewers look; members launch and manage their own stacks; operators manage everyone's stacks and the apps; admins manage accounts.";
     "cross-site" 403 You, "The request came from another site", "Open the portal itself and try there", "A browser sent a change from a page of another site. Such requests are refused so that no other page can act in your name.";

@@ -4,6 +4,7 @@ pub mod actor;
 pub mod configuration;
 pub mod descriptor;
 pub mod diagnostic;
+pub mod excerpt;
 pub mod fault;
 pub mod id;
 pub mod inventory;
