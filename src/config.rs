@@ -50,6 +50,8 @@ pub struct Data {
     pub folder: PathBuf,
     /// `postgres://…`; the embedded SQLite database in the folder where empty.
     pub database_url: String,
+    /// File with the key that secrets in the database are sealed with; `secrets.key` in the folder where empty.
+    pub key_file: PathBuf,
 }
 
 /// How long stacks live.

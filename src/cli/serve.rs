@@ -1,5 +1,6 @@
 //! The composition root: everything a server is made of is wired here, and nowhere else.
 
+use super::key;
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::Settings;
 use crate::control::{Control, Parts};
@@ -13,6 +14,7 @@ use crate::providers::{Provider, Providers};
 use crate::recipes::bundle::Bundle;
 use crate::steps::{self, Tools};
 use crate::store::Store;
+use crate::store::vault::Vault;
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,6 +127,9 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     settings.server.public_url.clone_from(&public_url);
 
     let store = Store::open(&settings.database_url(), Arc::new(SystemClock), Arc::new(SystemIds)).await?;
+    let vault = Vault::new(&key::load(&settings)?)?;
+    let locked = store.lock_secrets(vault).await;
+    locked.with_context(|| format!("the secrets in the database and {} do not fit", key::path(&settings).display()))?;
     let bundle = bundle(&settings)?;
     let mirrors = Mirrors::new(settings.data.folder.join("mirrors"));
     let postgres = match settings.databases.postgres_url.as_str() {

@@ -3,11 +3,13 @@
 use super::stacks::may_change;
 use super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};
-use crate::model::id::{RunId, StackId};
-use crate::model::run::Signal;
-use crate::store::runs::{RunRecord, allowed_actions, waiting_for};
+use crate::model::id::{NodeId, RunId, StackId};
+use crate::model::run::{Signal, StepState};
+use crate::store::runs::{RunRecord, StepRow, allowed_actions, waiting_for};
 use crate::wire::Page;
-use crate::wire::runs::{LogPage, RunView, StepView};
+use crate::wire::agent::{Report, ReportOutcome};
+use crate::wire::runs::{Doing, LogPage, RunView, StepView};
+use std::collections::BTreeMap;
 
 const LOG_PAGE: i64 = 500;
 
@@ -47,10 +49,7 @@ impl Control {
         } else {
             None
         };
-        let mut items = Vec::with_capacity(records.len());
-        for record in &records {
-            items.push(self.run_view(actor, record).await?);
-        }
+        let items = self.run_views(actor, &records.iter().collect::<Vec<_>>()).await?;
         Ok(Page { total, items, next })
     }
 
@@ -126,58 +125,94 @@ impl Control {
     }
 
     async fn may_signal(&self, actor: &Actor, record: &RunRecord) -> Result<bool> {
-        if actor.role() >= Some(Role::Operator) {
-            return Ok(true);
-        }
         let Ok(stack) = record.run.subject.parse::<StackId>() else {
-            return Ok(false);
+            return Ok(actor.role() >= Some(Role::Operator));
         };
-        Ok(self
-            .store
-            .stack(&stack)
-            .await?
-            .is_some_and(|stack| may_change(actor, &stack.owner)))
+        let owners = self.store.stack_owners(&[stack]).await?;
+        Ok(owners.values().next().map_or(actor.role() >= Some(Role::Operator), |owner| may_change(actor, owner)))
     }
 
     pub(super) async fn run_view(&self, actor: &Actor, record: &RunRecord) -> Result<RunView> {
-        let run = &record.run;
-        let usual = self.store.usual_step_ms(&run.kind).await?;
-        let actions = if self.may_signal(actor, record).await? {
-            allowed_actions(record)
-        } else {
-            Vec::new()
-        };
-        Ok(RunView {
-            id: run.id.as_str().to_owned(),
-            kind: run.kind.clone(),
-            title: run.title.clone(),
-            subject: run.subject.clone(),
-            actor: run.actor.clone(),
-            state: run.state,
-            waiting_for: waiting_for(record),
-            fault: run.fault.clone(),
-            created_at: run.created_at,
-            started_at: run.started_at,
-            ended_at: run.ended_at,
-            usual_ms: self.store.usual_ms(&run.kind).await?,
-            steps: record
-                .steps
-                .iter()
-                .map(|step| StepView {
-                    key: step.spec.key.clone(),
-                    kind: step.spec.kind.clone(),
-                    title: step.spec.title.clone(),
-                    after: step.spec.after.clone(),
-                    state: step.state,
-                    attempt: step.attempt,
-                    started_at: step.started_at,
-                    ended_at: step.ended_at,
-                    usual_ms: usual.get(&step.spec.key).copied(),
-                    waiting_for: step.waiting_for.clone(),
-                    fault: step.fault.clone(),
-                })
-                .collect(),
-            actions,
-        })
+        let mut views = self.run_views(actor, &[record]).await?;
+        let view = views.pop();
+        view.ok_or_else(|| ControlError::not_found("run", record.run.id.as_str()))
     }
+
+    /// Runs as `actor` sees them, in the same order, with a few reads for all of them.
+    pub(super) async fn run_views(&self, actor: &Actor, records: &[&RunRecord]) -> Result<Vec<RunView>> {
+        let subjects: Vec<StackId> = records.iter().filter_map(|record| record.run.subject.parse().ok()).collect();
+        let owners = self.store.stack_owners(&subjects).await?;
+        let mut usual = BTreeMap::new();
+        for record in records {
+            let kind = &record.run.kind;
+            if !usual.contains_key(kind) {
+                let times = (self.store.usual_ms(kind).await?, self.store.usual_step_ms(kind).await?);
+                usual.insert(kind.clone(), times);
+            }
+        }
+        let doing = self.doing(records).await?;
+        let mut views = Vec::with_capacity(records.len());
+        for record in records {
+            let run = &record.run;
+            let owner = run.subject.parse::<StackId>().ok().and_then(|stack| owners.get(&stack));
+            let may = owner.map_or(actor.role() >= Some(Role::Operator), |owner| may_change(actor, owner));
+            let (usual_ms, usual_steps) = usual.get(&run.kind).cloned().unwrap_or_default();
+            let step = |step: &StepRow| StepView {
+                key: step.spec.key.clone(),
+                kind: step.spec.kind.clone(),
+                title: step.spec.title.clone(),
+                after: step.spec.after.clone(),
+                state: step.state,
+                attempt: step.attempt,
+                started_at: step.started_at,
+                ended_at: step.ended_at,
+                usual_ms: usual_steps.get(&step.spec.key).copied(),
+                waiting_for: step.waiting_for.clone(),
+                doing: converging(step).and_then(|node| doing.get(&node).cloned()),
+                fault: step.fault.clone(),
+            };
+            views.push(RunView {
+                id: run.id.as_str().to_owned(),
+                kind: run.kind.clone(),
+                title: run.title.clone(),
+                subject: run.subject.clone(),
+                actor: run.actor.clone(),
+                state: run.state,
+                waiting_for: waiting_for(record),
+                fault: run.fault.clone(),
+                created_at: run.created_at,
+                started_at: run.started_at,
+                ended_at: run.ended_at,
+                usual_ms,
+                steps: record.steps.iter().map(step).collect(),
+                actions: if may { allowed_actions(record) } else { Vec::new() },
+            });
+        }
+        Ok(views)
+    }
+
+    // What the nodes that steps wait for are doing, as their agents said last.
+    async fn doing(&self, records: &[&RunRecord]) -> Result<BTreeMap<NodeId, Doing>> {
+        let nodes: Vec<NodeId> = records.iter().flat_map(|record| &record.steps).filter_map(converging).collect();
+        let mut all = BTreeMap::new();
+        for (id, found) in self.store.reported_nodes(&nodes).await? {
+            let Some((body, since)) = found.report else { continue };
+            let running = serde_json::from_value::<Report>(body)
+                .ok()
+                .filter(|report| report.outcome == ReportOutcome::Converging)
+                .and_then(|report| report.states.into_iter().find(|state| state.outcome == "running"));
+            if let Some(state) = running.filter(|state| !state.note.is_empty()) {
+                all.insert(id, Doing { what: state.note, since });
+            }
+        }
+        Ok(all)
+    }
+}
+
+// The node that a running step waits for.
+fn converging(step: &StepRow) -> Option<NodeId> {
+    if step.spec.kind != "converge_node" || step.state != StepState::Running {
+        return None;
+    }
+    step.spec.input.get("node")?.as_str()?.parse().ok()
 }

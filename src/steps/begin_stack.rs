@@ -39,6 +39,7 @@ impl StepKind for BeginStack {
 
     async fn undo(&self, cx: &StepContext) -> Result<(), StepError> {
         let input: Input = cx.input()?;
+        let unmade = self.unmade_databases(cx).await?;
         let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
         let Some(mut stack) = tx.stack(&input.stack).await.map_err(Fault::from)? else {
             return Ok(());
@@ -57,6 +58,9 @@ impl StepKind for BeginStack {
                 if let Some(node) = stack.node.take() {
                     tx.set_node_gone(&node).await.map_err(Fault::from)?;
                 }
+                for name in &unmade {
+                    tx.set_database_gone(&stack.id, name).await.map_err(Fault::from)?;
+                }
                 stack.links = Vec::new();
             }
             StackState::Updating => {
@@ -73,5 +77,17 @@ impl StepKind for BeginStack {
         tx.update_stack(&mut stack).await.map_err(Fault::from)?;
         tx.commit().await.map_err(Fault::from)?;
         Ok(())
+    }
+}
+
+impl BeginStack {
+    // Databases whose rows were stored with the run, but which it never came to make.
+    async fn unmade_databases(&self, cx: &StepContext) -> Result<Vec<String>, Fault> {
+        let run = self.0.store.run(&cx.run).await?;
+        let steps = run.into_iter().flat_map(|record| record.steps);
+        Ok(steps
+            .filter(|step| step.spec.kind == "create_database" && step.started_at.is_none())
+            .filter_map(|step| Some(step.spec.input.get("name")?.as_str()?.to_owned()))
+            .collect())
     }
 }

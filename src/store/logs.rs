@@ -1,10 +1,25 @@
 //! Logs as chunks of whole lines, in streams. A writer that numbers its chunks may send one twice; it is stored once.
 
 use super::runs::claim::Lease;
-use super::{Result, Store};
+use super::{Result, Store, Tx};
 use crate::model::time::Timestamp;
 use crate::wire::runs::LogChunk;
 use sqlx::Row;
+
+/// A piece of a log on its way in: whole lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The stream.
+    pub stream: String,
+    /// Who says it.
+    pub writer: String,
+    /// The writer's own number for it within the stream; the next place where absent.
+    pub writer_seq: Option<i64>,
+    /// When.
+    pub at: Timestamp,
+    /// The text.
+    pub text: String,
+}
 
 impl Store {
     /// Appends a chunk; once this returns it is durable. Without a number of the writer's own, the next place is its number.
@@ -12,7 +27,22 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn append_log(&self, stream: &str, writer: &str, writer_seq: Option<i64>, at: Timestamp, text: &str) -> Result<()> {
-        self.append(None, stream, writer, writer_seq, at, text).await
+        let piece = Piece {
+            stream: stream.to_owned(),
+            writer: writer.to_owned(),
+            writer_seq,
+            at,
+            text: text.to_owned(),
+        };
+        self.append(None, &[piece]).await
+    }
+
+    /// Appends pieces in their order, all of them or none; once this returns they are durable.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn append_logs(&self, pieces: &[Piece]) -> Result<()> {
+        self.append(None, pieces).await
     }
 
     /// Appends to the log of a step, as long as its run's lease is held: what a driver that lost its run has to say is not
@@ -21,19 +51,17 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn append_step_log(&self, lease: &Lease, step: &str, text: &str) -> Result<()> {
-        let stream = format!("{}/{step}", lease.run);
-        self.append(Some(lease), &stream, "engine", None, self.now(), text).await
+        let piece = Piece {
+            stream: format!("{}/{step}", lease.run),
+            writer: "engine".to_owned(),
+            writer_seq: None,
+            at: self.now(),
+            text: text.to_owned(),
+        };
+        self.append(Some(lease), &[piece]).await
     }
 
-    async fn append(
-        &self,
-        lease: Option<&Lease>,
-        stream: &str,
-        writer: &str,
-        writer_seq: Option<i64>,
-        at: Timestamp,
-        text: &str,
-    ) -> Result<()> {
+    async fn append(&self, lease: Option<&Lease>, pieces: &[Piece]) -> Result<()> {
         // Two writers of one stream may meet on the next place; whoever loses looks again.
         loop {
             let mut tx = self.journal().await?;
@@ -42,40 +70,15 @@ impl Store {
             {
                 return Ok(());
             }
-            if let Some(number) = writer_seq {
-                let known: Option<i64> =
-                    sqlx::query_scalar("SELECT seq FROM log_chunks WHERE stream = $1 AND writer = $2 AND writer_seq = $3")
-                        .bind(stream.to_owned())
-                        .bind(writer.to_owned())
-                        .bind(number)
-                        .fetch_optional(tx.conn())
-                        .await?;
-                if known.is_some() {
-                    return Ok(());
+            let mut met = false;
+            for piece in pieces {
+                if !tx.append_piece(piece).await? {
+                    met = true;
+                    break;
                 }
             }
-            let next: i64 =
-                sqlx::query_scalar("SELECT CAST(COALESCE(MAX(seq), 0) + 1 AS BIGINT) FROM log_chunks WHERE stream = $1")
-                    .bind(stream.to_owned())
-                    .fetch_one(tx.conn())
-                    .await?;
-            let done =
-                sqlx::query("INSERT INTO log_chunks (stream, seq, writer, writer_seq, at, text) VALUES ($1, $2, $3, $4, $5, $6)")
-                    .bind(stream.to_owned())
-                    .bind(next)
-                    .bind(writer.to_owned())
-                    .bind(writer_seq.unwrap_or(next))
-                    .bind(at.0)
-                    .bind(text.replace('\0', "\u{fffd}"))
-                    .execute(tx.conn())
-                    .await;
-            match done {
-                Ok(_) => {
-                    tx.touch(format!("log:{stream}"));
-                    return tx.commit().await;
-                }
-                Err(sqlx::Error::Database(e)) if e.is_unique_violation() => {}
-                Err(error) => return Err(error.into()),
+            if !met {
+                return tx.commit().await;
             }
         }
     }
@@ -100,5 +103,46 @@ impl Store {
                 })
             })
             .collect()
+    }
+}
+
+impl Tx {
+    // Says whether it is there now; false where another writer took the place, which ends the transaction on PostgreSQL.
+    async fn append_piece(&mut self, piece: &Piece) -> Result<bool> {
+        let Piece { stream, writer, .. } = piece;
+        if let Some(number) = piece.writer_seq {
+            let known: Option<i64> =
+                sqlx::query_scalar("SELECT seq FROM log_chunks WHERE stream = $1 AND writer = $2 AND writer_seq = $3")
+                    .bind(stream.clone())
+                    .bind(writer.clone())
+                    .bind(number)
+                    .fetch_optional(self.conn())
+                    .await?;
+            if known.is_some() {
+                return Ok(true);
+            }
+        }
+        let next: i64 =
+            sqlx::query_scalar("SELECT CAST(COALESCE(MAX(seq), 0) + 1 AS BIGINT) FROM log_chunks WHERE stream = $1")
+                .bind(stream.clone())
+                .fetch_one(self.conn())
+                .await?;
+        let done = sqlx::query("INSERT INTO log_chunks (stream, seq, writer, writer_seq, at, text) VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(stream.clone())
+            .bind(next)
+            .bind(writer.clone())
+            .bind(piece.writer_seq.unwrap_or(next))
+            .bind(piece.at.0)
+            .bind(piece.text.replace('\0', "\u{fffd}"))
+            .execute(self.conn())
+            .await;
+        match done {
+            Ok(_) => {
+                self.touch(format!("log:{stream}"));
+                Ok(true)
+            }
+            Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -15,6 +15,7 @@ pub mod agents;
 pub mod apps;
 mod database;
 pub mod inventory;
+pub mod lists;
 pub mod logs;
 mod migrations;
 pub mod nodes;
@@ -23,6 +24,7 @@ pub mod runs;
 pub mod search;
 pub mod stacks;
 pub mod users;
+pub mod vault;
 
 use crate::clock::{Clock, Ids};
 use crate::model::actor::Actor;
@@ -37,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
 
 /// Why the store did not do what it was asked.
@@ -105,6 +107,7 @@ pub(crate) struct Inner {
     // Held while the picture is made anew, so that an older one never replaces a newer.
     refreshing: Mutex<()>,
     keys: search::Keys,
+    vault: OnceLock<vault::Vault>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -136,6 +139,7 @@ impl Store {
             inventory: ArcSwap::default(),
             refreshing: Mutex::default(),
             keys: search::Keys::default(),
+            vault: OnceLock::new(),
         };
         let store = Self { inner: Arc::new(inner) };
         store.prepare_index().await?;

@@ -18,6 +18,9 @@ macro_rules! columns {
     };
 }
 
+pub(super) const COLUMNS: &str = columns!();
+pub(super) const WIDTH: usize = 12;
+
 /// A node as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeRow {
@@ -136,11 +139,12 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn secret(&self, stack: &StackId, name: &str) -> Result<Option<String>> {
-        Ok(sqlx::query_scalar("SELECT value FROM secrets WHERE stack = $1 AND name = $2")
+        let stored: Option<String> = sqlx::query_scalar("SELECT value FROM secrets WHERE stack = $1 AND name = $2")
             .bind(stack.as_str().to_owned())
             .bind(name.to_owned())
             .fetch_optional(self.pool())
-            .await?)
+            .await?;
+        stored.map(|stored| self.opened(stack, name, stored)).transpose()
     }
 
     /// The databases of a stack in shared servers that are not known to be gone.
@@ -384,10 +388,11 @@ impl Tx {
     /// # Errors
     /// Where the database fails.
     pub async fn insert_secret(&mut self, stack: &StackId, name: &str, value: &str) -> Result<()> {
+        let value = self.store.sealed(stack, name, value)?;
         sqlx::query("INSERT INTO secrets (stack, name, value) VALUES ($1, $2, $3) ON CONFLICT (stack, name) DO NOTHING")
             .bind(stack.as_str().to_owned())
             .bind(name.to_owned())
-            .bind(value.to_owned())
+            .bind(value)
             .execute(self.conn())
             .await?;
         Ok(())
@@ -443,7 +448,7 @@ impl Tx {
     }
 }
 
-fn read(row: &AnyRow) -> Result<NodeRow> {
+pub(super) fn read(row: &AnyRow) -> Result<NodeRow> {
     let json = |index: usize, what| -> Result<Option<Value>> {
         row.try_get::<Option<String>, _>(index)?
             .map(|text| from_json(what, &text))

@@ -3,10 +3,11 @@
 use super::{Result, Store, StoreError, Tx, from_json, parse, to_json};
 use crate::model::id::{StackId, UserId};
 use crate::model::inventory::stack_document;
-use crate::model::name::StackName;
+use crate::model::name::{AppName, StackName};
 use crate::model::stack::{Stack, StackState};
 use crate::model::time::Timestamp;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
+use std::fmt::Write as _;
 use sqlx::any::AnyRow;
 
 macro_rules! columns {
@@ -15,6 +16,8 @@ macro_rules! columns {
     };
 }
 
+const FIRST_APP: usize = 6;
+
 /// Which stacks to list; newest first.
 #[derive(Debug, Clone, Default)]
 pub struct StackQuery {
@@ -22,8 +25,10 @@ pub struct StackQuery {
     pub owner: Option<UserId>,
     /// Also destroyed ones.
     pub ended: bool,
-    /// Text in the name, the owner's name or an app's name.
+    /// Text in the name, the state or the owner's name.
     pub text: Option<String>,
+    /// With the text: or with one of these apps.
+    pub apps: Vec<AppName>,
     /// Only ids below this one.
     pub before: Option<StackId>,
     /// At most this many.
@@ -59,42 +64,55 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// Stacks with their owners' names, and how many there are in all.
+    /// Stacks, and how many there are in all.
     ///
     /// # Errors
     /// Where the database fails.
     pub async fn stacks(&self, query: &StackQuery) -> Result<(Vec<Stack>, i64)> {
         let owner = query.owner.as_ref().map(|o| o.as_str().to_owned());
-        let text = query
-            .text
-            .as_ref()
-            .map(|t| format!("%{}%", t.to_lowercase().replace(['%', '_', '\\'], "")));
+        // What LIKE itself means something by is in no name.
+        let plain = query.text.as_ref().map(|t| t.to_lowercase().replace(['%', '_', '\\'], ""));
+        let text = plain.as_ref().map(|t| format!("%{t}%"));
         let ended = i64::from(query.ended);
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM stacks s WHERE (CAST($1 AS TEXT) IS NULL OR owner = $1) AND ($2 = 1 OR state <> 'destroyed') \
-              AND (CAST($3 AS TEXT) IS NULL OR LOWER(name) LIKE $3 OR LOWER(spec) LIKE $3 \
-                   OR EXISTS (SELECT 1 FROM users u WHERE u.id = s.owner AND LOWER(u.name) LIKE $3)) \
-              AND (CAST($4 AS TEXT) IS NULL OR id < $4) ORDER BY id DESC LIMIT $5"
-        ))
-        .bind(owner.clone())
-        .bind(ended)
-        .bind(text.clone())
-        .bind(query.before.as_ref().map(|b| b.as_str().to_owned()))
-        .bind(query.limit)
-        .fetch_all(self.pool())
-        .await?;
-        let total: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM stacks s WHERE (CAST($1 AS TEXT) IS NULL OR owner = $1) AND ($2 = 1 OR state <> 'destroyed') \
-             AND (CAST($3 AS TEXT) IS NULL OR LOWER(name) LIKE $3 OR LOWER(spec) LIKE $3 \
-                  OR EXISTS (SELECT 1 FROM users u WHERE u.id = s.owner AND LOWER(u.name) LIKE $3))",
-        )
-        .bind(owner)
-        .bind(ended)
-        .bind(text)
-        .fetch_one(self.pool())
-        .await?;
+        // As a stack's apps are written: a quote within a text is written otherwise.
+        let named = |name: &str| format!("%\"app\":\"{name}\"%");
+        let mut apps: Vec<String> = query.apps.iter().map(|app| named(app.as_str())).collect();
+        // One that is registered no more is found by its whole name.
+        apps.extend(plain.map(|text| named(&text)));
+        let in_apps: String = (FIRST_APP..).zip(&apps).fold(String::new(), |mut sql, (number, _)| {
+            let _ = write!(sql, " OR spec LIKE ${number}");
+            sql
+        });
+        let wanted = format!(
+            "(CAST($1 AS TEXT) IS NULL OR owner = $1) AND ($2 = 1 OR state <> 'destroyed') \
+             AND (CAST($3 AS TEXT) IS NULL OR LOWER(name) LIKE $3 OR state LIKE $3 \
+                  OR EXISTS (SELECT 1 FROM users u WHERE u.id = s.owner AND LOWER(u.name) LIKE $3){in_apps})"
+        );
+        let listed = format!(
+            "SELECT {} FROM stacks s WHERE {wanted} AND (CAST($4 AS TEXT) IS NULL OR id < $4) ORDER BY id DESC LIMIT $5",
+            columns!()
+        );
+        // Placeholders only: every value is bound.
+        let mut rows = sqlx::query(AssertSqlSafe(listed))
+            .bind(owner.clone())
+            .bind(ended)
+            .bind(text.clone())
+            .bind(query.before.as_ref().map(|b| b.as_str().to_owned()))
+            .bind(query.limit);
+        // The same numbers, so that both statements are made of the same words.
+        let counted = format!("SELECT COUNT(*) FROM stacks s WHERE {wanted} AND CAST($4 AS TEXT) IS NULL AND $5 = 0");
+        let mut total = sqlx::query_scalar(AssertSqlSafe(counted))
+            .bind(owner)
+            .bind(ended)
+            .bind(text)
+            .bind(None::<String>)
+            .bind(0_i64);
+        for app in apps {
+            rows = rows.bind(app.clone());
+            total = total.bind(app);
+        }
+        let rows = rows.fetch_all(self.pool()).await?;
+        let total: i64 = total.fetch_one(self.pool()).await?;
         Ok((rows.iter().map(read).collect::<Result<_>>()?, total))
     }
 
@@ -112,18 +130,6 @@ impl Store {
         .fetch_all(self.pool())
         .await?;
         rows.iter().map(read).collect()
-    }
-
-    /// The name of an account, for pages.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn user_name(&self, id: &UserId) -> Result<String> {
-        let name: Option<String> = sqlx::query_scalar("SELECT name FROM users WHERE id = $1")
-            .bind(id.as_str().to_owned())
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(name.unwrap_or_else(|| id.as_str().to_owned()))
     }
 }
 

@@ -70,9 +70,22 @@ pub struct StepView {
     /// What it waits for, while it runs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub waiting_for: String,
+    /// What it is at, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<Doing>,
     /// Why its last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+}
+
+/// What a step is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Doing {
+    /// What, for people.
+    pub what: String,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
 }
 
 /// Part of a log.

@@ -10,6 +10,7 @@ use crate::model::fault::Fault;
 use crate::model::id::NodeId;
 use crate::model::secret;
 use crate::model::signature::PublicKey;
+use crate::store::logs::Piece;
 use crate::store::nodes::NodeRow;
 use crate::wire::agent::{LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SecretValue};
 use fleet::{Bell, Known, Wish};
@@ -156,6 +157,9 @@ impl Control {
         tx.save_report(node, &row.stack, &report.configuration, &report.id, outcome, &body)
             .await?;
         tx.set_node_seen(node).await?;
+        if let Some((run, _)) = &row.desired_by {
+            tx.touch(format!("run:{run}"));
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -166,6 +170,7 @@ impl Control {
     /// `not-found` for a node that is gone; `invalid-request` for a stream that is not the node's.
     pub async fn append_node_logs(&self, node: &NodeId, batch: &LogBatch) -> Result<()> {
         let row = self.live_node(node).await?;
+        let mut pieces = Vec::with_capacity(batch.chunks.len());
         for (index, chunk) in batch.chunks.iter().enumerate() {
             if chunk.text.len() > CHUNK_LIMIT {
                 return Err(ControlError::field(
@@ -188,13 +193,15 @@ impl Control {
                     ));
                 }
             };
-            let writer = format!("{node}/{}/{}", chunk.writer, chunk.stream);
-            let at = crate::model::time::Timestamp(chunk.at_ms);
-            self.store
-                .append_log(&stream, &writer, Some(chunk.writer_seq), at, &chunk.text)
-                .await?;
+            pieces.push(Piece {
+                stream,
+                writer: format!("{node}/{}/{}", chunk.writer, chunk.stream),
+                writer_seq: Some(chunk.writer_seq),
+                at: crate::model::time::Timestamp(chunk.at_ms),
+                text: chunk.text.clone(),
+            });
         }
-        Ok(())
+        Ok(self.store.append_logs(&pieces).await?)
     }
 
     async fn live_node(&self, node: &NodeId) -> Result<NodeRow> {

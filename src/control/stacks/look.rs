@@ -6,20 +6,26 @@ use super::{StackFilter, may_change};
 use crate::model::actor::Actor;
 use crate::model::descriptor::Descriptor;
 use crate::model::fault::Fault;
-use crate::model::id::StackId;
+use crate::model::id::{NodeId, RunId, StackId, UserId};
+use crate::model::name::AppName;
 use crate::model::run::RunState;
 use crate::model::stack::{Link, Stack, StackState};
 use crate::plans::view;
 use crate::providers::NodeHandle;
+use crate::store::lists::ReportedNode;
+use crate::store::runs::RunRecord;
 use crate::store::stacks::StackQuery;
 use crate::wire::Page;
 use crate::wire::agent::Report;
-use crate::wire::runs::LogPage;
+use crate::wire::runs::{LogPage, RunView};
 use crate::wire::stacks::{ServiceView, StackAppView, StackView};
+use serde::Deserialize;
 
 // An agent asks at least once a minute; after two it is not heard of.
 const SILENCE_MS: i64 = 120_000;
 const LOG_PAGE: i64 = 500;
+// A text that more apps than this have in common finds nothing in particular.
+const APPS_SEARCHED: usize = 40;
 
 impl Control {
     /// Stacks, newest first.
@@ -32,10 +38,13 @@ impl Control {
             Some(cursor) => Some(cursor.parse::<StackId>().map_err(|e| ControlError::field("cursor", e))?),
         };
         let limit = filter.limit.clamp(1, 200);
+        let text = filter.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let text = text.map(str::to_lowercase);
         let query = StackQuery {
             owner: filter.mine.then(|| actor.user_id().cloned()).flatten(),
             ended: filter.ended,
-            text: filter.text.clone().filter(|t| !t.trim().is_empty()),
+            apps: text.as_deref().map(|text| self.apps_like(text)).unwrap_or_default(),
+            text,
             before,
             limit: limit + 1,
         };
@@ -49,11 +58,18 @@ impl Control {
         } else {
             None
         };
-        let mut items = Vec::with_capacity(stacks.len());
-        for stack in &stacks {
-            items.push(self.stack_view(actor, stack).await?);
-        }
+        let items = self.stack_views(actor, &stacks).await?;
         Ok(Page { total, items, next })
+    }
+
+    // Registered apps with the text in their name or title.
+    fn apps_like(&self, text: &str) -> Vec<AppName> {
+        let inventory = self.store.inventory();
+        let like = |descriptor: &Descriptor| {
+            descriptor.name().as_str().contains(text) || descriptor.title().to_lowercase().contains(text)
+        };
+        let found = inventory.apps.iter().filter(|(_, record)| like(&record.descriptor));
+        found.map(|(name, _)| name.clone()).take(APPS_SEARCHED).collect()
     }
 
     /// One stack, by id or by the name it has or last had.
@@ -62,7 +78,8 @@ impl Control {
     /// `not-found`.
     pub async fn show_stack(&self, actor: &Actor, id_or_name: &str) -> Result<StackView> {
         let stack = self.find_stack(id_or_name).await?;
-        self.stack_view(actor, &stack).await
+        let view = self.stack_views(actor, std::slice::from_ref(&stack)).await?.pop();
+        view.ok_or_else(|| ControlError::not_found("stack", id_or_name))
     }
 
     /// What a service of a stack says, after a place in it.
@@ -85,17 +102,31 @@ impl Control {
         })
     }
 
-    async fn stack_view(&self, actor: &Actor, stack: &Stack) -> Result<StackView> {
-        let descriptors = view::descriptors(&self.store, &stack.spec).await?;
-        let mut apps = app_views(&stack.spec, &descriptors);
-        let run = match &stack.run {
-            Some(id) => self.store.run(id).await?,
-            None => None,
-        };
-        let node = match &stack.node {
-            Some(id) => self.store.node(id).await?,
-            None => None,
-        };
+    // Stacks as `actor` sees them, in the same order, with a few reads for all of them.
+    async fn stack_views(&self, actor: &Actor, stacks: &[Stack]) -> Result<Vec<StackView>> {
+        let ids: Vec<RunId> = stacks.iter().filter_map(|stack| stack.run.clone()).collect();
+        let records = self.store.runs_by_id(&ids).await?;
+        let records: Vec<&RunRecord> = records.values().collect();
+        let runs = self.run_views(actor, &records).await?;
+        let ids: Vec<NodeId> = stacks.iter().filter_map(|stack| stack.node.clone()).collect();
+        let nodes = self.store.reported_nodes(&ids).await?;
+        let ids: Vec<UserId> = stacks.iter().map(|stack| stack.owner.clone()).collect();
+        let owners = self.store.user_names(&ids).await?;
+        let mut views = Vec::with_capacity(stacks.len());
+        for stack in stacks {
+            let seen = Seen {
+                descriptors: view::descriptors(&self.store, &stack.spec).await?,
+                run: runs.iter().find(|run| stack.run.as_ref().is_some_and(|id| id.as_str() == run.id)).cloned(),
+                node: stack.node.as_ref().and_then(|id| nodes.get(id)),
+                owner: owners.get(&stack.owner).map_or(stack.owner.as_str(), String::as_str),
+            };
+            views.push(self.stack_view(actor, stack, seen));
+        }
+        Ok(views)
+    }
+
+    fn stack_view(&self, actor: &Actor, stack: &Stack, seen: Seen<'_>) -> StackView {
+        let mut apps = app_views(&stack.spec, &seen.descriptors);
         let mut isolation = self
             .providers
             .get(&stack.provider)
@@ -103,21 +134,18 @@ impl Control {
             .unwrap_or_default();
         let mut health = "unknown";
         let mut fault = stack.fault.clone();
-        if let Some(node) = &node {
+        if let Some(ReportedNode { node, report }) = seen.node {
             if let Some(handle) = node.handle.clone().and_then(|v| serde_json::from_value::<NodeHandle>(v).ok()) {
                 isolation = handle.isolation;
             }
-            let report = match &node.desired {
-                Some(desired) => self.store.report(&node.id, desired).await?,
-                None => None,
-            };
-            if let Some(report) = report.and_then(|row| serde_json::from_value::<Report>(row.body).ok()) {
+            let report = report.as_ref().and_then(|(body, _)| Report::deserialize(body).ok());
+            if let Some(report) = report {
                 health = if report.services.iter().all(|s| s.state == "running") {
                     "healthy"
                 } else {
                     "degraded"
                 };
-                place_services(&mut apps, &descriptors, &report);
+                place_services(&mut apps, &seen.descriptors, &report);
                 if stack.state == StackState::Ready && fault.is_none() {
                     fault = report.fault;
                 }
@@ -133,23 +161,19 @@ impl Control {
                 });
             }
         }
-        if let Some(record) = &run
-            && record.run.state == RunState::Stuck
+        if let Some(run) = &seen.run
+            && run.state == RunState::Stuck
         {
-            fault = record.run.fault.clone().or(fault);
+            fault = run.fault.clone().or(fault);
         }
         let mut links = stack.links.clone();
         // What needs the others is what people came for.
         let place = |link: &Link| stack.spec.apps.iter().position(|app| app.app == link.app);
         links.sort_by_key(|link| (!link.public, std::cmp::Reverse(place(link))));
-        let run = match &run {
-            Some(record) => Some(self.run_view(actor, record).await?),
-            None => None,
-        };
-        Ok(StackView {
+        StackView {
             id: stack.id.as_str().to_owned(),
             name: stack.name.as_str().to_owned(),
-            owner: self.store.user_name(&stack.owner).await?,
+            owner: seen.owner.to_owned(),
             mine: actor.user_id() == Some(&stack.owner),
             state: stack.state,
             health: health.to_owned(),
@@ -164,11 +188,19 @@ impl Control {
             ready_at: stack.ready_at,
             lease_until: stack.lease_until,
             lease_max: stack.lease_max,
-            run,
+            run: seen.run,
             version: stack.version,
             actions: actions(stack, actor),
-        })
+        }
     }
+}
+
+// What is stored elsewhere of a stack.
+struct Seen<'a> {
+    descriptors: Vec<Descriptor>,
+    run: Option<RunView>,
+    node: Option<&'a ReportedNode>,
+    owner: &'a str,
 }
 
 /// The log stream of a service; named by stack, so that it stays readable after its node is gone.

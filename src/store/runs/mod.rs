@@ -182,15 +182,28 @@ impl Store {
             .bind(subject)
             .fetch_one(self.pool())
             .await?;
-        let mut records = Vec::new();
-        for rows in rows.chunk_by(|a, b| id_of(a) == id_of(b)) {
-            match read(rows) {
-                Ok(record) => records.push(record),
-                Err(error) => tracing::error!(run = id_of(&rows[0]), %error, "a run cannot be read and is left out of the list"),
-            }
-        }
-        Ok((records, total))
+        Ok((read_all(&rows), total))
     }
+}
+
+/// Reads the runs of a list of ids.
+pub(super) fn select_listed(list: &str) -> String {
+    format!(
+        "SELECT {} FROM runs r LEFT JOIN run_steps s ON s.run_id = r.id WHERE r.id IN ({list}) ORDER BY r.id DESC, s.position",
+        columns!()
+    )
+}
+
+/// Runs from rows in their order; an unreadable one is left out, so that it does not hide the others.
+pub(super) fn read_all(rows: &[AnyRow]) -> Vec<RunRecord> {
+    let mut records = Vec::new();
+    for rows in rows.chunk_by(|a, b| id_of(a) == id_of(b)) {
+        match read(rows) {
+            Ok(record) => records.push(record),
+            Err(error) => tracing::error!(run = id_of(&rows[0]), %error, "a run cannot be read and is left out of the list"),
+        }
+    }
+    records
 }
 
 pub(super) async fn read_one(connection: &mut sqlx::AnyConnection, id: &RunId) -> Result<Option<RunRecord>> {

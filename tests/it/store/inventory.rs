@@ -5,7 +5,7 @@ use greenroom::clock::ManualClock;
 use greenroom::model::actor::Actor;
 use greenroom::model::descriptor::Descriptor;
 use greenroom::model::id::{StackId, UserId};
-use greenroom::model::stack::{Size, Stack, StackSpec, StackState};
+use greenroom::model::stack::{Size, StackApp, Stack, StackSpec, StackState};
 use greenroom::model::time::Timestamp;
 use greenroom::store::stacks::StackQuery;
 use greenroom::store::{Store, StoreError};
@@ -189,7 +189,16 @@ async fn lists_page_and_count_and_leases_end_by_the_clock() {
         let owner = owner(&store).await;
         for name in ["one-stack", "two-stack", "three-stack"] {
             let mut tx = store.journal().await.unwrap();
-            tx.insert_stack(&stack(&store, &owner, name)).await.unwrap();
+            let mut stack = stack(&store, &owner, name);
+            stack.spec.apps = vec![StackApp {
+                app: "storefront".parse().unwrap(),
+                descriptor_version: 1,
+                revision: "main".into(),
+                commit: "0123456789012345678901234567890123456789".parse().unwrap(),
+                subject: r#"Say "app":"nothing""#.into(),
+                chosen: true,
+            }];
+            tx.insert_stack(&stack).await.unwrap();
             tx.commit().await.unwrap();
         }
         let query = StackQuery {
@@ -212,6 +221,23 @@ async fn lists_page_and_count_and_leases_end_by_the_clock() {
             ..StackQuery::default()
         };
         assert_eq!(store.stacks(&found).await.unwrap().1, 1);
+        let count = async |text: &str, apps: &[&str]| {
+            let query = StackQuery {
+                text: Some(text.into()),
+                apps: apps.iter().map(|app| app.parse().unwrap()).collect(),
+                limit: 10,
+                ..StackQuery::default()
+            };
+            let (found, total) = store.stacks(&query).await.unwrap();
+            assert_eq!(i64::try_from(found.len()).unwrap(), total);
+            total
+        };
+        assert_eq!(count("build", &[]).await, 3, "the state");
+        assert_eq!(count("subject", &[]).await, 0, "not the names of fields");
+        assert_eq!(count("nothing", &["storefront"]).await, 3, "one of these apps");
+        assert_eq!(count("nothing", &["store"]).await, 0, "an app by its whole name");
+        assert_eq!(count("storefront", &[]).await, 3, "an app that is registered no more");
+        assert_eq!(count("main", &[]).await, 0, "not the revisions");
 
         assert!(store.stacks_past_lease(store.now()).await.unwrap().is_empty());
         clock.advance(1000);

@@ -4,7 +4,10 @@ use super::inventory::{owner, stack};
 use crate::support::database::TestDatabase;
 use greenroom::model::configuration::NodeConfiguration;
 use greenroom::model::id::{NodeId, StackId};
+use greenroom::model::time::Timestamp;
 use greenroom::store::Store;
+use greenroom::store::logs::Piece;
+use greenroom::store::vault::{KEY, Vault};
 use serde_json::json;
 
 async fn node(store: &Store) -> (StackId, NodeId) {
@@ -82,5 +85,61 @@ async fn going_back_to_a_configuration_forgets_the_old_report_about_it() {
             store.report(&node, "sha256:a").await.unwrap().is_none(),
             "a report from before says nothing about now"
         );
+    }
+}
+
+#[tokio::test]
+async fn secrets_are_stored_sealed_and_those_from_before_are_sealed_too() {
+    for database in TestDatabase::both().await {
+        let store = database.open().await;
+        let (stack, _) = node(&store).await;
+        let put = async |store: &Store, name: &str, value: &str| {
+            let mut tx = store.journal().await.unwrap();
+            tx.insert_secret(&stack, name, value).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        put(&store, "before", "hunter2").await;
+        assert!(raw(&store).await.iter().any(|value| value == "hunter2"));
+        let key = |byte| Vault::new(&[byte; KEY]).unwrap();
+        store.lock_secrets(key(1)).await.unwrap();
+        put(&store, "after", "swordfish").await;
+        put(&store, "after", "never taken").await;
+        let stored = raw(&store).await;
+        assert!(stored.len() == 2 && stored.iter().all(|value| value.starts_with("sealed1:")), "{stored:?}");
+        for (name, value) in [("before", "hunter2"), ("after", "swordfish")] {
+            assert_eq!(store.secret(&stack, name).await.unwrap().as_deref(), Some(value));
+        }
+        let error = store.lock_secrets(key(2)).await.unwrap_err().to_string();
+        assert!(error.contains("the key is not the one"), "{error}");
+        store.lock_secrets(key(1)).await.unwrap();
+    }
+}
+
+async fn raw(store: &Store) -> Vec<String> {
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(store.url()).await.unwrap();
+    sqlx::query_scalar("SELECT value FROM secrets").fetch_all(&pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn pieces_of_logs_are_stored_together_and_once() {
+    for database in TestDatabase::both().await {
+        let store = database.open().await;
+        let piece = |number: i64, stream: &str| Piece {
+            stream: stream.into(),
+            writer: "node".into(),
+            writer_seq: Some(number),
+            at: Timestamp(number),
+            text: format!("{stream} {number}\n"),
+        };
+        store.append_logs(&[piece(1, "a"), piece(2, "a"), piece(1, "b")]).await.unwrap();
+        // Sent again after a lost answer, with more.
+        store.append_logs(&[piece(2, "a"), piece(1, "b"), piece(3, "a")]).await.unwrap();
+        let text = async |stream: &str| -> Vec<String> {
+            let chunks = store.read_log(stream, 0, 10).await.unwrap();
+            chunks.into_iter().map(|chunk| chunk.text).collect()
+        };
+        assert_eq!(text("a").await, ["a 1\n", "a 2\n", "a 3\n"]);
+        assert_eq!(text("b").await, ["b 1\n"]);
     }
 }
