@@ -144,6 +144,7 @@ pub(super) async fn converge(hands: &Hands, reports: &Reports, assigned: &Assign
         told: None,
         changed_at: BTreeMap::new(),
         running: None,
+        streamed: false,
     };
     let outcome = run.apply(assigned, newer).await;
     if matches!(outcome, Ok(false)) {
@@ -168,7 +169,8 @@ pub(super) async fn converge(hands: &Hands, reports: &Reports, assigned: &Assign
         }
         Some(fault) => {
             run.say(&format!("Failed after {}: {fault}", show_length(run.journal.took_ms)));
-            for line in &fault.log_tail {
+            // What a program of a state said is in this log already.
+            for line in fault.log_tail.iter().filter(|_| !run.streamed) {
                 run.say(&format!("  | {line}"));
             }
         }
@@ -206,6 +208,8 @@ struct Run<'a> {
     told: Option<Instant>,
     changed_at: BTreeMap<String, Instant>,
     running: Option<StateReport>,
+    // Whether what failed had its output in the log as it came.
+    streamed: bool,
 }
 
 impl Run<'_> {
@@ -294,14 +298,15 @@ impl Run<'_> {
         let began = Instant::now();
         self.journal.current = Some(state.id.clone());
         self.journal.save(&self.hands.folder)?;
-        self.running = Some(outcome(&state.id, "running", "", 0));
+        self.running = Some(outcome(&state.id, "running", &state.title, 0));
         let takes_time = matches!(
             state.body,
             StateBody::Git { .. } | StateBody::Execute { .. } | StateBody::Service { .. } | StateBody::Database { .. }
         );
         if takes_time {
             self.say(&format!("{} …", state.title));
-            self.progress(false).await;
+            // At once: people see what takes the time.
+            self.progress(true).await;
         }
         let changed = &self.journal.changed;
         let applied = self.hands.apply(state, |id| changed.contains(id), &self.stream).await;
@@ -329,6 +334,7 @@ impl Run<'_> {
                 self.changed_at.insert(state.id.clone(), Instant::now());
             }
             Err(fault) => {
+                self.streamed = matches!(state.body, StateBody::Execute { .. });
                 let note = self.hands.veil.cover(&fault.to_string()).into_owned();
                 self.note(outcome(&state.id, "failed", &note, took_ms));
                 self.say(&format!("{}: failed ({took})", state.title));

@@ -10,7 +10,6 @@ pub mod connect;
 pub mod demo;
 mod explain;
 mod follow;
-mod key;
 mod login;
 pub mod output;
 pub mod recipe;

@@ -1,12 +1,12 @@
 //! The composition root: everything a server is made of is wired here, and nowhere else.
 
-use super::key;
 use crate::clock::{SystemClock, SystemIds};
 use crate::config::Settings;
 use crate::control::{Control, Parts};
 use crate::engine::{CrashHook, Engine, EngineOptions};
 use crate::git::Mirrors;
 use crate::http::state::AppState;
+use crate::machine::files;
 use crate::machine::reserve::Reserve;
 use crate::providers::postgres::DatabaseServer;
 use crate::providers::sandbox::{Interrupt, Sandbox, SandboxOptions};
@@ -14,7 +14,7 @@ use crate::providers::{Provider, Providers};
 use crate::recipes::bundle::Bundle;
 use crate::steps::{self, Tools};
 use crate::store::Store;
-use crate::store::vault::Vault;
+use crate::store::vault::{KEY, Vault};
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,9 +127,9 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     settings.server.public_url.clone_from(&public_url);
 
     let store = Store::open(&settings.database_url(), Arc::new(SystemClock), Arc::new(SystemIds)).await?;
-    let vault = Vault::new(&key::load(&settings)?)?;
+    let vault = Vault::new(&key(&settings)?)?;
     let locked = store.lock_secrets(vault).await;
-    locked.with_context(|| format!("the secrets in the database and {} do not fit", key::path(&settings).display()))?;
+    locked.with_context(|| format!("the secrets in the database and {} do not fit", key_file(&settings).display()))?;
     let bundle = bundle(&settings)?;
     let mirrors = Mirrors::new(settings.data.folder.join("mirrors"));
     let postgres = match settings.databases.postgres_url.as_str() {
@@ -252,4 +252,48 @@ fn protect(folder: &std::path::Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
         .with_context(|| format!("the data folder {} cannot be protected", folder.display()))
+}
+
+// What secrets in the database are sealed with: made once, readable by its owner only, and never replaced.
+fn key_file(settings: &Settings) -> PathBuf {
+    if settings.data.key_file.as_os_str().is_empty() {
+        settings.data.folder.join("secrets.key")
+    } else {
+        settings.data.key_file.clone()
+    }
+}
+
+fn key(settings: &Settings) -> Result<[u8; KEY]> {
+    let path = key_file(settings);
+    match std::fs::read(&path) {
+        Ok(bytes) => match bytes.try_into() {
+            Ok(key) => Ok(key),
+            Err(_) => bail!("{} holds no key: one has {KEY} bytes", path.display()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key: [u8; KEY] = rand::random();
+            files::replace(&path, &key, 0o600).with_context(|| format!("the key file {} cannot be made", path.display()))?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("the key file {} cannot be read", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_kept_from_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.data.folder = folder.path().to_owned();
+        let made = key(&settings).unwrap();
+        assert_eq!(key(&settings).unwrap(), made);
+        let mode = std::fs::metadata(key_file(&settings)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(key_file(&settings), "short").unwrap();
+        assert!(key(&settings).unwrap_err().to_string().contains("holds no key"));
+    }
 }

@@ -24,6 +24,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 
+    /// Print a new one-time link that signs this account in, for when nobody can sign in any more [default: admin]
+    #[arg(long, value_name = "ACCOUNT", num_args = 0..=1, default_missing_value = "admin")]
+    sign_in_link: Option<String>,
+
     /// Print the default settings, with what each means, and end
     #[arg(long)]
     print_settings: bool,
@@ -57,8 +61,20 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
         .await
         .map_err(|error| cannot_start(&error))?;
     let link = running.control.first_link().await.map_err(|error| Box::new(error.into()))?;
+    let asked = match args.sign_in_link.as_deref() {
+        // The first start's link is that already.
+        Some(name) if link.is_none() || name != "admin" => match running.control.system_login_link(name).await {
+            Ok(link) => Some((name, link)),
+            Err(error) => {
+                running.shutdown().await;
+                return Err(Box::new(error.into()));
+            }
+        },
+        _ => None,
+    };
     if output.is_json() {
-        output.json_line(&serde_json::json!({ "url": running.url, "first_link": link }));
+        let asked = asked.map(|(_, link)| link);
+        output.json_line(&serde_json::json!({ "url": running.url, "first_link": link, "sign_in_link": asked }));
     } else {
         output.line(format!(
             "Greenroom {} listens on {} ({})",
@@ -71,6 +87,10 @@ pub async fn run(args: ServeArgs, output: Output) -> Result {
                 "\nWelcome. This link signs you in as admin, once, until {}:",
                 link.expires_at
             ));
+            output.link("Sign in", &link.url);
+        }
+        if let Some((name, link)) = &asked {
+            output.line(format!("\nThis link signs {name} in, once, until {}:", link.expires_at));
             output.link("Sign in", &link.url);
         }
     }

@@ -129,7 +129,10 @@ impl Control {
             return Ok(actor.role() >= Some(Role::Operator));
         };
         let owners = self.store.stack_owners(&[stack]).await?;
-        Ok(owners.values().next().map_or(actor.role() >= Some(Role::Operator), |owner| may_change(actor, owner)))
+        Ok(owners
+            .values()
+            .next()
+            .map_or(actor.role() >= Some(Role::Operator), |owner| may_change(actor, owner)))
     }
 
     pub(super) async fn run_view(&self, actor: &Actor, record: &RunRecord) -> Result<RunView> {
@@ -193,7 +196,11 @@ impl Control {
 
     // What the nodes that steps wait for are doing, as their agents said last.
     async fn doing(&self, records: &[&RunRecord]) -> Result<BTreeMap<NodeId, Doing>> {
-        let nodes: Vec<NodeId> = records.iter().flat_map(|record| &record.steps).filter_map(converging).collect();
+        let nodes: Vec<NodeId> = records
+            .iter()
+            .flat_map(|record| &record.steps)
+            .filter_map(converging)
+            .collect();
         let mut all = BTreeMap::new();
         for (id, found) in self.store.reported_nodes(&nodes).await? {
             let Some((body, since)) = found.report else { continue };

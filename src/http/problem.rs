@@ -3,10 +3,11 @@
 //! A handler gives an [`ApiError`]; [`render`] writes it: problem+json under `/api` and `/agent` and for programs, else a
 //! page, and a redirect to the sign-in page for someone who is not signed in.
 
-use super::portal;
 use super::state::AppState;
 use super::trace::RequestId;
+use super::{auth, portal};
 use crate::control::ControlError;
+use crate::model::actor::Actor;
 use crate::wire::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -66,11 +67,18 @@ pub fn from_panic(cause: Box<dyn Any + Send + 'static>) -> Response {
 /// Writes error answers in the form that the asker understands.
 pub async fn render(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let asker = Asker::of(&state, &request);
+    let headers = request.headers().clone();
     let mut response = next.run(request).await;
     let Some(error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
-    let mut answer = asker.answer(&error.0);
+    // The page keeps its frame for whoever is signed in: what went wrong with one thing is no reason to lose the others.
+    let actor = if asker.machine {
+        None
+    } else {
+        auth::recognise(&headers, &state).await
+    };
+    let mut answer = asker.answer(&error.0, actor.as_ref());
     // What the handler said besides, such as `Allow` or a cookie, stays true.
     for (name, value) in response.headers() {
         if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
@@ -101,7 +109,7 @@ impl Asker {
         }
     }
 
-    fn answer(&self, problem: &Problem) -> Response {
+    fn answer(&self, problem: &Problem, actor: Option<&Actor>) -> Response {
         let mut problem = problem.clone();
         problem.request_id.clone_from(&self.request_id);
         if problem.status >= 500 {
@@ -113,7 +121,7 @@ impl Asker {
         if problem.code == "not-signed-in" {
             return self.to_sign_in();
         }
-        portal::problem_page(&self.look, &problem)
+        portal::problem_page(&self.look, actor, &problem)
     }
 
     fn to_sign_in(&self) -> Response {

@@ -16,6 +16,7 @@ pub struct Excerpt {
     before: VecDeque<String>,
     first: Vec<String>,
     first_at: usize,
+    told: String,
     last: VecDeque<String>,
 }
 
@@ -27,6 +28,7 @@ impl Excerpt {
                 self.first_at = self.count - self.before.len();
                 self.first.extend(self.before.drain(..));
                 self.first.push(line.clone());
+                self.told.clone_from(&line);
             } else {
                 self.before.push_back(line.clone());
                 if self.before.len() > BEFORE {
@@ -46,7 +48,8 @@ impl Excerpt {
     /// The lines that tell most: at most [`LINES`], oldest first, with a line in between that says how many are left out.
     pub fn lines(mut self) -> Vec<String> {
         let last_at = self.count - self.last.len();
-        if self.first.is_empty() || self.first_at >= last_at {
+        // A program that is started again and again ends with the same words each time.
+        if self.first.is_empty() || self.first_at >= last_at || self.last.contains(&self.told) {
             return self.last.into();
         }
         let kept = LINES - self.first.len() - 1;
@@ -67,8 +70,17 @@ impl Extend<String> for Excerpt {
 // As compilers, interpreters and common programs begin a line about an error, or name its kind before a colon.
 fn tells(line: &str) -> bool {
     let line = line.trim_start();
-    let begins = ["error:", "error[", "error TS", "Error:", "ERROR", "fatal:", "FATAL", "panic:", "FAILED"];
-    let holds = ["Error: ", "Exception: ", ": error:", ": error TS", ": fatal error:", " panicked at "];
+    let begins = [
+        "error:", "error[", "error TS", "Error:", "ERROR", "fatal:", "FATAL", "panic:", "FAILED",
+    ];
+    let holds = [
+        "Error: ",
+        "Exception: ",
+        ": error:",
+        ": error TS",
+        ": fatal error:",
+        " panicked at ",
+    ];
     begins.iter().any(|word| line.starts_with(word)) || holds.iter().any(|word| line.contains(word))
 }
 
@@ -95,7 +107,10 @@ mod tests {
     #[test]
     fn the_compilers_first_error_is_kept_though_much_follows() {
         let output = numbered(50)
-            .chain(["error[E0425]: cannot find value `sum`".to_owned(), "  --> src/main.rs:7:5".to_owned()])
+            .chain([
+                "error[E0425]: cannot find value `sum`".to_owned(),
+                "  --> src/main.rs:7:5".to_owned(),
+            ])
             .chain(numbered(100))
             .chain(["error: could not compile `shop`".to_owned()]);
         let kept = of(output);
@@ -110,5 +125,7 @@ mod tests {
     fn an_error_among_the_last_lines_is_not_told_twice() {
         let output: Vec<String> = numbered(50).chain(["ValueError: no".to_owned()]).chain(numbered(5)).collect();
         assert_eq!(of(output.clone()), output[26..]);
+        let again: Vec<String> = output.iter().chain(&output).cloned().collect();
+        assert_eq!(of(again.clone()), again[82..]);
     }
 }

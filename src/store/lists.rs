@@ -31,7 +31,11 @@ impl Store {
             format!(
                 "SELECT {}, r.body, r.at FROM nodes n LEFT JOIN reports r ON r.node = n.id AND r.configuration = n.desired \
                  WHERE n.id IN ({list})",
-                nodes::COLUMNS.split(", ").map(|column| format!("n.{column}")).collect::<Vec<_>>().join(", ")
+                nodes::COLUMNS
+                    .split(", ")
+                    .map(|column| format!("n.{column}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )
         };
         let mut found = BTreeMap::new();
@@ -52,7 +56,10 @@ impl Store {
     /// Where the database fails.
     pub async fn runs_by_id(&self, ids: &[RunId]) -> Result<BTreeMap<RunId, RunRecord>> {
         let rows = self.listed(ids.iter().map(RunId::as_str), runs::select_listed).await?;
-        Ok(runs::read_all(&rows).into_iter().map(|record| (record.run.id.clone(), record)).collect())
+        Ok(runs::read_all(&rows)
+            .into_iter()
+            .map(|record| (record.run.id.clone(), record))
+            .collect())
     }
 
     /// Who owns these stacks.

@@ -122,20 +122,20 @@ impl Tx {
                 return Ok(true);
             }
         }
-        let next: i64 =
-            sqlx::query_scalar("SELECT CAST(COALESCE(MAX(seq), 0) + 1 AS BIGINT) FROM log_chunks WHERE stream = $1")
-                .bind(stream.clone())
-                .fetch_one(self.conn())
-                .await?;
-        let done = sqlx::query("INSERT INTO log_chunks (stream, seq, writer, writer_seq, at, text) VALUES ($1, $2, $3, $4, $5, $6)")
+        let next: i64 = sqlx::query_scalar("SELECT CAST(COALESCE(MAX(seq), 0) + 1 AS BIGINT) FROM log_chunks WHERE stream = $1")
             .bind(stream.clone())
-            .bind(next)
-            .bind(writer.clone())
-            .bind(piece.writer_seq.unwrap_or(next))
-            .bind(piece.at.0)
-            .bind(piece.text.replace('\0', "\u{fffd}"))
-            .execute(self.conn())
-            .await;
+            .fetch_one(self.conn())
+            .await?;
+        let done =
+            sqlx::query("INSERT INTO log_chunks (stream, seq, writer, writer_seq, at, text) VALUES ($1, $2, $3, $4, $5, $6)")
+                .bind(stream.clone())
+                .bind(next)
+                .bind(writer.clone())
+                .bind(piece.writer_seq.unwrap_or(next))
+                .bind(piece.at.0)
+                .bind(piece.text.replace('\0', "\u{fffd}"))
+                .execute(self.conn())
+                .await;
         match done {
             Ok(_) => {
                 self.touch(format!("log:{stream}"));

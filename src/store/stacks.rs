@@ -6,9 +6,9 @@ use crate::model::inventory::stack_document;
 use crate::model::name::{AppName, StackName};
 use crate::model::stack::{Stack, StackState};
 use crate::model::time::Timestamp;
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 use std::fmt::Write as _;
-use sqlx::any::AnyRow;
 
 macro_rules! columns {
     () => {

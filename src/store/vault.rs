@@ -66,7 +66,9 @@ impl Store {
             .bind(proof)
             .execute(tx.conn())
             .await?;
-        let proof: String = sqlx::query_scalar("SELECT proof FROM vault WHERE id = 1").fetch_one(tx.conn()).await?;
+        let proof: String = sqlx::query_scalar("SELECT proof FROM vault WHERE id = 1")
+            .fetch_one(tx.conn())
+            .await?;
         vault.open("vault", &proof)?;
         let clear = sqlx::query("SELECT stack, name, value FROM secrets WHERE value NOT LIKE 'sealed1:%'")
             .fetch_all(tx.conn())
@@ -141,7 +143,14 @@ mod tests {
         assert_eq!(vault.open("stk_1/shop/env/KEY", &sealed).unwrap(), "hunter2");
         assert!(vault.open("stk_2/shop/env/KEY", &sealed).is_err());
         assert!(Vault::new(&[8; KEY]).unwrap().open("stk_1/shop/env/KEY", &sealed).is_err());
-        for broken in ["", "sealed1:", "sealed1:0", "sealed1:zz", "sealed1:00ff", &sealed[..sealed.len() - 2]] {
+        for broken in [
+            "",
+            "sealed1:",
+            "sealed1:0",
+            "sealed1:zz",
+            "sealed1:00ff",
+            &sealed[..sealed.len() - 2],
+        ] {
             assert!(vault.open("stk_1/shop/env/KEY", broken).is_err(), "{broken}");
         }
     }

@@ -94,6 +94,7 @@ async function refresh() {
         if (fresh) morph(region, fresh);
       }
       document.title = doc.title;
+      if (!$(".hero.busy")) $("[data-said=begun]")?.remove();
       dress();
     }
   } catch { /* the stream says when the server is back */ }

@@ -232,7 +232,10 @@ fn moving(step: &StepView, run: &RunView, now: Timestamp, colour: Colour) -> Str
     } else {
         &step.waiting_for
     };
-    if !waits.is_empty() && *waits != step.title {
+    if let Some(doing) = &step.doing {
+        let since = show_length(now.since(doing.since).max(0));
+        parts.push(colour.dim(&format!("{} ({since})", plain(&doing.what))));
+    } else if !waits.is_empty() && *waits != step.title {
         parts.push(colour.dim(&plain(waits)));
     }
     parts.join("  ")
@@ -242,6 +245,7 @@ fn moving(step: &StepView, run: &RunView, now: Timestamp, colour: Colour) -> Str
 mod tests {
     use super::*;
     use crate::model::fault::Fault;
+    use crate::wire::runs::Doing;
 
     fn step(state: StepState) -> StepView {
         StepView {
@@ -255,6 +259,7 @@ mod tests {
             ended_at: (state == StepState::Succeeded).then_some(Timestamp(1_250)),
             usual_ms: Some(300),
             waiting_for: String::new(),
+            doing: None,
             fault: None,
         }
     }
@@ -294,6 +299,15 @@ mod tests {
         assert_eq!(
             moving(&working, &run, Timestamp(3_500), Colour(false)),
             "Fetch shop at v1.0  2.5 s  usually 300 ms  Waiting for another fetch of the same repository"
+        );
+        // What it is at says more than what it waits for.
+        working.doing = Some(Doing {
+            what: "Install the packages".into(),
+            since: Timestamp(2_300),
+        });
+        assert_eq!(
+            moving(&working, &run, Timestamp(3_500), Colour(false)),
+            "Fetch shop at v1.0  2.5 s  usually 300 ms  Install the packages (1.2 s)"
         );
     }
 }

@@ -116,7 +116,10 @@ impl Control {
         for stack in stacks {
             let seen = Seen {
                 descriptors: view::descriptors(&self.store, &stack.spec).await?,
-                run: runs.iter().find(|run| stack.run.as_ref().is_some_and(|id| id.as_str() == run.id)).cloned(),
+                run: runs
+                    .iter()
+                    .find(|run| stack.run.as_ref().is_some_and(|id| id.as_str() == run.id))
+                    .cloned(),
                 node: stack.node.as_ref().and_then(|id| nodes.get(id)),
                 owner: owners.get(&stack.owner).map_or(stack.owner.as_str(), String::as_str),
             };

@@ -6,6 +6,7 @@ use crate::http::auth::{MaybeUser, Viewer};
 use crate::http::extract::Path;
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
+use crate::model::actor::Actor;
 use crate::model::fault::{CATALOGUE, explain};
 use crate::wire::problem::Problem;
 use axum::Router;
@@ -26,10 +27,10 @@ pub fn router() -> Router<AppState> {
         .route("/activity", get(show_activity))
 }
 
-/// Renders an error as a page.
-pub fn problem_page(look: &Look, problem: &Problem) -> Response {
+/// Renders an error as a page, for someone where it is known who asks.
+pub fn problem_page(look: &Look, actor: Option<&Actor>, problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match look.render("help/problem.html", None, json!({ "problem": problem })) {
+    match look.render("help/problem.html", actor, json!({ "problem": problem })) {
         Ok(html) => {
             let html = axum::response::Html(html);
             axum::response::IntoResponse::into_response((status, html))

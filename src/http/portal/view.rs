@@ -39,8 +39,8 @@ pub struct Look {
     pub path: String,
     /// When it is looked at.
     pub now: Timestamp,
-    /// What was just done, as a sentence.
-    pub said: Option<&'static str>,
+    /// What was just done, as a sentence, and whether it is true only for as long as what it began is under way.
+    pub said: Option<(&'static str, bool)>,
     /// Whether the script asks, which has the frame around the page already.
     pub bare: bool,
 }
@@ -100,7 +100,7 @@ impl Look {
             layout => if self.bare { "bare.html" } else { "layout.html" },
             path => self.path.as_str(),
             now => self.now.to_string(),
-            said => self.said,
+            said => self.said.map(|(text, begun)| context! { text, begun }),
             version => env!("CARGO_PKG_VERSION"),
             ..Value::from(Serde(page))
         };
@@ -149,9 +149,9 @@ pub fn done(path: &str, word: &str) -> Response {
 }
 
 // Only these sentences can be put on a page through its address.
-fn said(query: &str) -> Option<&'static str> {
+fn said(query: &str) -> Option<(&'static str, bool)> {
     let word = query.split('&').find_map(|pair| pair.strip_prefix("said="))?;
-    Some(match word {
+    let text = match word {
         "launched" => "The launch has begun",
         "extended" => "The lease was extended",
         "updating" => "The update has begun",
@@ -164,7 +164,8 @@ fn said(query: &str) -> Option<&'static str> {
         "revoked" => "The token was revoked",
         "user" => "The account was changed",
         _ => return None,
-    })
+    };
+    Some((text, matches!(word, "launched" | "updating" | "retrying" | "destroying")))
 }
 
 fn me(actor: &Actor) -> Option<Value> {

@@ -34,10 +34,14 @@ pub(super) fn raise(root: &Path, node: &NodeId, given: FencingToken) -> Result<(
 /// Forgets the tokens of nodes that have been gone for a day: no controller from before then still tries. What cannot be
 /// read or removed stays, and is looked at again the next time.
 pub(super) fn prune(root: &Path, now: SystemTime) {
-    let Ok(entries) = std::fs::read_dir(root.join(FOLDER)) else { return };
+    let Ok(entries) = std::fs::read_dir(root.join(FOLDER)) else {
+        return;
+    };
     for entry in entries.flatten() {
         let written = entry.metadata().and_then(|m| m.modified()).ok();
-        let old = written.and_then(|at| now.duration_since(at).ok()).is_some_and(|age| age > KEPT);
+        let old = written
+            .and_then(|at| now.duration_since(at).ok())
+            .is_some_and(|age| age > KEPT);
         if old && !root.join(entry.file_name()).exists() {
             let _ = std::fs::remove_file(entry.path());
         }

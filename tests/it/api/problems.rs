@@ -107,6 +107,17 @@ async fn people_on_pages_are_sent_to_sign_in_and_programs_get_the_problem() {
     let server = Server::sqlite().await;
     let page = server.send(Ask::get("/nothing").header("accept", "text/html,*/*")).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(!page.text.contains("aria-label=\"Main\""), "nobody is signed in");
+    let (admin, _) = server.admin().await;
+    let token = server.token(&admin).await;
+    let page = server
+        .send(Ask::get("/stacks/nothing").token(&token).header("accept", "text/html"))
+        .await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(
+        page.text.contains("aria-label=\"Main\""),
+        "what is missing does not take the frame away"
+    );
     let api = server.send(Ask::get("/api/v1/me").header("accept", "text/html,*/*")).await;
     assert_eq!(api.problem(), "not-signed-in", "the API never redirects");
     assert_eq!(api.header("www-authenticate"), "Bearer");

@@ -2,6 +2,7 @@
 
 mod demo;
 mod help;
+mod links;
 mod offline;
 mod program;
 mod story;

@@ -136,7 +136,7 @@ async fn every_code_has_a_page_that_says_whose_turn_it_is() {
     for entry in CATALOGUE {
         let mut problem = Problem::from(Fault::new(entry.code, "It did not work"));
         problem.request_id = Some("req_1".into());
-        let page = help::problem_page(&look("/x"), &problem);
+        let page = help::problem_page(&look("/x"), None, &problem);
         assert_eq!(page.status().as_u16(), entry.status);
         let bytes = to_bytes(page.into_body(), usize::MAX).await.unwrap();
         holds(
@@ -145,7 +145,11 @@ async fn every_code_has_a_page_that_says_whose_turn_it_is() {
         );
     }
     let problem = Problem::from(Fault::new("not-found", "There is nothing at this address"));
-    text("problem", help::problem_page(&look("/x"), &problem)).await;
+    let nobody = text("problem", help::problem_page(&look("/x"), None, &problem)).await;
+    lacks(&nobody, &["aria-label=\"Main\""]);
+    let someone = actor(Role::Member);
+    let known = text("problem-known", help::problem_page(&look("/x"), Some(&someone), &problem)).await;
+    holds(&known, &["aria-label=\"Main\"", "New staging server"]);
 }
 
 #[tokio::test]

@@ -91,6 +91,7 @@ fn step(key: &str, title: &str, after: &[&str], state: StepState, from: i64, too
         ended_at: ended.then(|| NOW.plus(from + took)),
         usual_ms: usual,
         waiting_for: String::new(),
+        doing: None,
         fault: None,
     }
 }

@@ -5,7 +5,7 @@ use greenroom::clock::ManualClock;
 use greenroom::model::actor::Actor;
 use greenroom::model::descriptor::Descriptor;
 use greenroom::model::id::{StackId, UserId};
-use greenroom::model::stack::{Size, StackApp, Stack, StackSpec, StackState};
+use greenroom::model::stack::{Size, Stack, StackApp, StackSpec, StackState};
 use greenroom::model::time::Timestamp;
 use greenroom::store::stacks::StackQuery;
 use greenroom::store::{Store, StoreError};

@@ -105,7 +105,10 @@ async fn secrets_are_stored_sealed_and_those_from_before_are_sealed_too() {
         put(&store, "after", "swordfish").await;
         put(&store, "after", "never taken").await;
         let stored = raw(&store).await;
-        assert!(stored.len() == 2 && stored.iter().all(|value| value.starts_with("sealed1:")), "{stored:?}");
+        assert!(
+            stored.len() == 2 && stored.iter().all(|value| value.starts_with("sealed1:")),
+            "{stored:?}"
+        );
         for (name, value) in [("before", "hunter2"), ("after", "swordfish")] {
             assert_eq!(store.secret(&stack, name).await.unwrap().as_deref(), Some(value));
         }
@@ -118,7 +121,10 @@ async fn secrets_are_stored_sealed_and_those_from_before_are_sealed_too() {
 async fn raw(store: &Store) -> Vec<String> {
     sqlx::any::install_default_drivers();
     let pool = sqlx::AnyPool::connect(store.url()).await.unwrap();
-    sqlx::query_scalar("SELECT value FROM secrets").fetch_all(&pool).await.unwrap()
+    sqlx::query_scalar("SELECT value FROM secrets")
+        .fetch_all(&pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -132,9 +138,15 @@ async fn pieces_of_logs_are_stored_together_and_once() {
             at: Timestamp(number),
             text: format!("{stream} {number}\n"),
         };
-        store.append_logs(&[piece(1, "a"), piece(2, "a"), piece(1, "b")]).await.unwrap();
+        store
+            .append_logs(&[piece(1, "a"), piece(2, "a"), piece(1, "b")])
+            .await
+            .unwrap();
         // Sent again after a lost answer, with more.
-        store.append_logs(&[piece(2, "a"), piece(1, "b"), piece(3, "a")]).await.unwrap();
+        store
+            .append_logs(&[piece(2, "a"), piece(1, "b"), piece(3, "a")])
+            .await
+            .unwrap();
         let text = async |stream: &str| -> Vec<String> {
             let chunks = store.read_log(stream, 0, 10).await.unwrap();
             chunks.into_iter().map(|chunk| chunk.text).collect()
