@@ -59,7 +59,7 @@ impl Seen {
     fn is_new(&self, node: &NodeId, nonce: &str, now_s: i64) -> bool {
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         let own = nonces.entry(node.clone()).or_default();
-        if own.len() >= 1000 && own.len() % 1000 == 0 {
+        if own.len() >= 1000 && own.len().is_multiple_of(1000) {
             own.retain(|_, until| *until > now_s);
         }
         own.len() < NONCES && own.insert(nonce.to_owned(), now_s + 2 * SKEW_S).is_none()
