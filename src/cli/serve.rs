@@ -8,6 +8,7 @@ use crate::git::Mirrors;
 use crate::http::state::AppState;
 use crate::machine::files;
 use crate::machine::reserve::Reserve;
+use crate::plans::Bundles;
 use crate::providers::postgres::DatabaseServer;
 use crate::providers::sandbox::{Interrupt, Sandbox, SandboxOptions};
 use crate::providers::{Provider, Providers};
@@ -130,7 +131,10 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     let vault = Vault::new(&key(&settings)?)?;
     let locked = store.lock_secrets(vault).await;
     locked.with_context(|| format!("the secrets in the database and {} do not fit", key_file(&settings).display()))?;
-    let bundle = bundle(&settings)?;
+    let (recipes, note) = recipes(&settings)?;
+    let bundles = Bundles::open(store.clone(), &recipes, &note)
+        .await
+        .map_err(|fault| anyhow::anyhow!("the recipes cannot be kept: {fault}"))?;
     let mirrors = Mirrors::new(settings.data.folder.join("mirrors"));
     let postgres = match settings.databases.postgres_url.as_str() {
         "" => None,
@@ -146,14 +150,14 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
         settings: Arc::clone(&settings),
         providers: providers.clone(),
         mirrors: mirrors.clone(),
-        bundle: Arc::clone(&bundle),
+        bundles: bundles.clone(),
         postgres: postgres.clone(),
     });
     let tools = Arc::new(Tools {
         store: store.clone(),
         providers,
         mirrors,
-        bundle,
+        bundles,
         server_url: local_url,
         postgres,
         http: http_client()?,
@@ -205,18 +209,21 @@ impl Running {
     }
 }
 
-fn bundle(settings: &Settings) -> Result<Arc<Bundle>> {
-    let bundle = if settings.organisation.recipes.as_os_str().is_empty() {
-        Bundle::shipped()
+// The recipes of the binary and the organisation's folder, and where they came from.
+fn recipes(settings: &Settings) -> Result<(Bundle, String)> {
+    let folder = &settings.organisation.recipes;
+    let (bundle, note) = if folder.as_os_str().is_empty() {
+        (Bundle::shipped(), "shipped recipes".to_owned())
     } else {
-        Bundle::with_folder(&settings.organisation.recipes).map_err(|finding| anyhow::anyhow!("{finding}"))?
+        let bundle = Bundle::with_folder(folder).map_err(|finding| anyhow::anyhow!("{finding}"))?;
+        (bundle, format!("{} at the start of the server", folder.display()))
     };
     let found = bundle.check();
     if crate::model::diagnostic::has_errors(&found) {
         let all: Vec<String> = found.iter().map(ToString::to_string).collect();
         bail!("the recipes have errors:\n{}", all.join("\n"));
     }
-    Ok(Arc::new(bundle))
+    Ok((bundle, note))
 }
 
 fn sandbox(settings: &Settings, agent_program: Option<PathBuf>, interrupt: Option<Interrupt>) -> Result<Sandbox> {

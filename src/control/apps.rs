@@ -266,7 +266,13 @@ impl Control {
         let (descriptor, mut diagnostics) = parse(file, text);
         if let Some(descriptor) = &descriptor {
             let inventory = self.store.inventory();
-            diagnostics.extend(check_graph(file, text, descriptor, &descriptors(&inventory), &self.bundle));
+            diagnostics.extend(check_graph(
+                file,
+                text,
+                descriptor,
+                &descriptors(&inventory),
+                self.bundles.own(),
+            ));
         }
         (descriptor, diagnostics)
     }

@@ -16,9 +16,9 @@ use crate::git::Mirrors;
 use crate::model::actor::Actor;
 use crate::model::id::NodeId;
 use crate::model::time::Timestamp;
+use crate::plans::Bundles;
 use crate::providers::Providers;
 use crate::providers::postgres::DatabaseServer;
-use crate::recipes::bundle::Bundle;
 use crate::store::Store;
 pub use crate::store::{AuditRow, Change};
 pub use error::{ControlError, Result};
@@ -37,7 +37,7 @@ pub struct Parts {
     /// The mirrors of repositories.
     pub mirrors: Mirrors,
     /// The recipes.
-    pub bundle: Arc<Bundle>,
+    pub bundles: Bundles,
     /// The server that `postgres` resources get databases in.
     pub postgres: Option<DatabaseServer>,
 }

@@ -83,6 +83,9 @@ pub struct Spec {
     pub path: Option<String>,
     /// The recipes that build its server, in order.
     pub recipes: Vec<RecipeRef>,
+    /// Values for templates and the recipes' parameters, below those of every place.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, serde_json::Value>,
     /// The apps it needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Dependency>,

@@ -105,6 +105,9 @@ pub struct StackSpec {
     pub data: BTreeMap<String, DataChoice>,
     /// How much room.
     pub size: Size,
+    /// The bundle of recipes that its server is built from; the server's own where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
 }
 
 /// Where an app of a running stack is reached.

@@ -4,4 +4,5 @@ pub mod destroy_stack;
 pub mod launch_stack;
 pub mod update_stack;
 
-pub use crate::steps::view;
+pub use crate::steps::bundles::Bundles;
+pub use crate::steps::{production, view};

@@ -1,18 +1,25 @@
 //! A bundle: the recipes that compile together, by name, with the templates beside them.
 //!
-//! The platform's own recipes are inside the binary; an organisation's folder adds to them and overrides by file name.
-//! The invariant: a bundle is only text, and the order of its recipes is the order of their names.
+//! The platform's own recipes are inside the binary; an organisation's folder adds to them and overrides by file name, and
+//! its `values.yaml` is the organisation's layer of values. The invariant: a bundle is only text, named by the hash of its
+//! files, and the order of its recipes is the order of their names.
 
-use super::loader;
 use super::recipe::Recipe;
-use super::tree::Source;
+use super::shape::{Shape, Strictness, check};
+use super::tree::{Findings, Source};
+use super::values::{Layer, LayerKind};
+use super::{loader, rules};
 use crate::model::diagnostic::Diagnostic;
 use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The largest recipe or template that is taken, in bytes.
 pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// The file with the organisation's values.
+pub const VALUES: &str = "values.yaml";
 
 #[derive(RustEmbed)]
 #[folder = "recipes/"]
@@ -23,6 +30,7 @@ struct Shipped;
 pub struct Bundle {
     recipes: BTreeMap<String, Recipe>,
     templates: BTreeMap<String, Source>,
+    values: Option<(Source, Layer)>,
     broken: BTreeMap<String, Vec<Diagnostic>>,
 }
 
@@ -51,6 +59,57 @@ impl Bundle {
         let mut bundle = Self::shipped();
         bundle.add_folder(folder)?;
         Ok(bundle)
+    }
+
+    /// The bundle of these files, such as a stored one has them: text by file name.
+    pub fn of_files(files: &BTreeMap<String, String>) -> Self {
+        let mut bundle = Self::default();
+        for (name, text) in files {
+            bundle.add(&format!("recipes/{name}"), text.as_bytes());
+        }
+        bundle
+    }
+
+    /// Its files: text by file name. What could not be read is not among them.
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let recipes = self
+            .recipes
+            .iter()
+            .map(|(name, recipe)| (format!("{name}.yaml"), &recipe.source));
+        let templates = self.templates.iter().map(|(name, source)| (name.clone(), source));
+        let values = self.values.iter().map(|(source, _)| (VALUES.to_owned(), source));
+        recipes
+            .chain(templates)
+            .chain(values)
+            .map(|(name, source)| (name, source.text.clone()))
+            .collect()
+    }
+
+    /// The name of files as a bundle: `sha256:` and 64 hexadecimal digits, the same wherever they were found.
+    pub fn hash_of(files: &BTreeMap<String, String>) -> String {
+        let mut hash = Sha256::new();
+        for (name, text) in files {
+            // Lengths keep two files from being taken for one.
+            for part in [name, text] {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part.as_bytes());
+            }
+        }
+        crate::model::secret::hex("sha256:", &hash.finalize())
+    }
+
+    /// The organisation's layer of values.
+    pub fn values(&self) -> Option<&Layer> {
+        self.values.as_ref().map(|(_, layer)| layer)
+    }
+
+    /// The text of a file, by the name that findings and layers give it.
+    pub fn source(&self, file: &str) -> Option<&Source> {
+        let recipes = self.recipes.values().map(|recipe| &recipe.source);
+        let mut all = recipes
+            .chain(self.templates.values())
+            .chain(self.values.iter().map(|(source, _)| source));
+        all.find(|source| source.file == file)
     }
 
     /// Adds the recipes and templates of a folder.
@@ -86,6 +145,16 @@ impl Bundle {
             self.templates.insert(base.to_owned(), source);
             return;
         }
+        if base == VALUES {
+            let mut findings = Findings::new(&source);
+            let layer = organisation(&source, &mut findings);
+            let findings = findings.finish();
+            if !findings.is_empty() {
+                self.broken.insert(base.to_owned(), findings);
+            }
+            self.values = layer.map(|layer| (source, layer));
+            return;
+        }
         let name = stem.file_stem().and_then(|n| n.to_str()).unwrap_or(base).to_owned();
         let (recipe, findings) = Recipe::parse(source, &name);
         if !findings.is_empty() {
@@ -106,6 +175,10 @@ impl Bundle {
         let mut all: Vec<Diagnostic> = self.broken.values().flatten().cloned().collect();
         for recipe in self.recipes.values() {
             all.extend(super::references::check_references(recipe, self));
+            all.extend(super::lint::check_recipe(recipe));
+        }
+        for source in self.templates.values() {
+            all.extend(super::lint::check_template(source));
         }
         all.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         all
@@ -140,6 +213,32 @@ impl Bundle {
     pub(super) fn why_broken(&self, recipe: &str) -> &[Diagnostic] {
         self.broken.get(&format!("{recipe}.yaml")).map_or(&[], Vec::as_slice)
     }
+}
+
+fn organisation(source: &Source, findings: &mut Findings<'_>) -> Option<Layer> {
+    if source.text.trim().is_empty() {
+        return None;
+    }
+    let tree = super::yaml::parse(source, findings)?;
+    let shape = Shape::Map {
+        keys: &rules::KEY,
+        of: &Shape::Any,
+    };
+    check(&tree, &shape, Strictness::Yaml, "", findings);
+    if findings.has_errors() {
+        return None;
+    }
+    let serde_json::Value::Object(values) = tree.to_json() else {
+        return None;
+    };
+    Some(Layer {
+        kind: LayerKind::Organisation,
+        object: source.file.clone(),
+        path: String::new(),
+        app: None,
+        recipe: None,
+        values,
+    })
 }
 
 #[cfg(test)]

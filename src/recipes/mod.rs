@@ -8,22 +8,26 @@ mod compile;
 mod cron;
 pub mod descriptor;
 mod json;
+pub mod lint;
 pub mod loader;
+pub mod params;
 pub mod recipe;
 pub mod reference;
 mod references;
 pub mod rules;
+pub mod run_list;
 pub mod schema;
 pub mod shape;
 pub mod targets;
 pub mod template;
 pub mod tree;
 pub mod types;
+pub mod values;
 pub mod view;
 mod yaml;
 
 pub use bundle::Bundle;
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, NoSearch, Search, Searched, compile, compile_with};
 
 /// The JSON Schema of recipes, for editors; texts that hold `{{ … }}` are checked when they are compiled.
 pub fn recipe_schema() -> serde_json::Value {

@@ -4,7 +4,7 @@
 
 use super::shape::{Record, Shape, Strictness, check, is_template, join, listed};
 use super::tree::{Findings, Key, Kind, Node, Source, shown};
-use super::{rules, template, types, yaml};
+use super::{params, rules, template, types, yaml};
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ pub struct Recipe {
     pub entries: Vec<Entry>,
     /// Its text.
     pub source: Source,
+    defaults: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A parameter of a recipe.
@@ -28,8 +29,10 @@ pub struct Recipe {
 pub struct Param {
     /// Its name.
     pub name: String,
-    /// `text`, `int`, `bool`, `list` or `map`.
+    /// One of [`params::TYPES`].
     pub kind: String,
+    /// What a `choice` may be.
+    pub choices: Vec<String>,
     /// Its value where none is given.
     pub default: Option<Node>,
     /// What it is for.
@@ -108,7 +111,7 @@ impl Recipe {
                 "give the file and the recipe the same name",
             );
         }
-        let params = params(&tree, &mut findings);
+        let params = parameters(&tree, &mut findings);
         let names = Names {
             params: params.iter().map(|p| p.name.as_str()).collect(),
             item: None,
@@ -134,11 +137,17 @@ impl Recipe {
         let recipe = Self {
             name: name.to_owned(),
             description,
+            defaults: defaults(&params),
             params,
             entries,
             source,
         };
         (Some(recipe), findings)
+    }
+
+    /// The defaults of its parameters.
+    pub fn defaults(&self) -> serde_json::Map<String, serde_json::Value> {
+        self.defaults.clone()
     }
 
     /// The recipes it includes directly.
@@ -150,46 +159,46 @@ impl Recipe {
     }
 }
 
-fn params(tree: &Node, findings: &mut Findings<'_>) -> Vec<Param> {
-    let Some(all) = tree.get("params") else { return Vec::new() };
-    let mut params = Vec::new();
-    for (key, node) in all.entries() {
-        let kind = node.get("type").and_then(Node::text).unwrap_or("text").to_owned();
-        let default = node.get("default").cloned();
-        if let Some(value) = &default
-            && !is_of(value, &kind)
-        {
-            let path = format!("params.{}.default", key.name);
-            let message = format!("the default is {}, but the type is `{kind}`", value.describe());
-            findings.error(value.at, "wrong-type", &path, message);
-        }
-        params.push(Param {
-            name: key.name.clone(),
-            kind,
-            default,
-            description: node
-                .get("description")
-                .and_then(Node::text)
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
-        });
-    }
+fn defaults(params: &[Param]) -> serde_json::Map<String, serde_json::Value> {
     params
+        .iter()
+        .filter_map(|param| Some((param.name.clone(), param.default.as_ref()?.to_json())))
+        .collect()
 }
 
-/// Whether a value is of a parameter's type. Null is of every type: it stands for "none".
-pub fn is_of(value: &Node, kind: &str) -> bool {
-    match (&value.kind, kind) {
-        (Kind::Number(raw), "int") => raw.parse::<i64>().is_ok(),
-        (Kind::Null, _)
-        | (Kind::Text(_) | Kind::Number(_), "text")
-        | (Kind::Bool(_), "bool")
-        | (Kind::List(_), "list")
-        | (Kind::Map(_), "map") => true,
-        (Kind::Text(text), _) => is_template(text),
-        _ => false,
+fn parameters(tree: &Node, findings: &mut Findings<'_>) -> Vec<Param> {
+    let mut all = Vec::new();
+    for (key, node) in tree.get("params").map(Node::entries).unwrap_or_default() {
+        let text = |name: &str| node.get(name).and_then(Node::text);
+        let param = Param {
+            name: key.name.clone(),
+            kind: text("type").unwrap_or("text").to_owned(),
+            choices: node.get("choices").map(Node::texts).unwrap_or_default(),
+            default: node.get("default").cloned(),
+            description: text("description").unwrap_or_default().trim().to_owned(),
+        };
+        let path = format!("params.{}", key.name);
+        if (param.kind == "choice") == param.choices.is_empty() {
+            let message = if param.kind == "choice" {
+                "a choice needs `choices`, the list of what it may be"
+            } else {
+                "`choices` goes with the type `choice`"
+            };
+            findings.error(key.at, "invalid-value", &path, message);
+        } else if let Some(value) = &param.default
+            && params::TYPES.contains(&param.kind.as_str())
+            && let Err(why) = params::check_node(value, &param)
+        {
+            findings.error(
+                value.at,
+                "wrong-type",
+                &format!("{path}.default"),
+                format!("the default {why}"),
+            );
+        }
+        all.push(param);
     }
+    all
 }
 
 // What the templates of one place may name besides the namespaces.

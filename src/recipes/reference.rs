@@ -2,6 +2,7 @@
 
 use super::bundle::Bundle;
 use super::shape::{Field, Record, Shape, listed};
+use super::values::LayerKind;
 use super::{template, types};
 use std::fmt::Write as _;
 
@@ -14,6 +15,8 @@ pub fn markdown(bundle: &Bundle) -> String {
     );
     library(bundle, &mut text);
     language(&mut text);
+    values(&mut text);
+    lint(&mut text);
     text.push_str("\n## A recipe file\n\n");
     table(types::RECIPE.fields, &mut text);
     text.push_str("\nEach parameter under `params`:\n\n");
@@ -73,7 +76,11 @@ fn language(text: &mut String) {
     for name in template::RECIPE_NAMESPACES {
         let what = match *name {
             "app" => "`name`, `title`, `description`, `type`, `env`, `build` (`command`, `artifact`, `timeout`), `processes` (each `name`, `service`, `command`, `ready`, `cwd`), `databases` (each `name`, `schema`, `fixture`)".to_owned(),
-            "deps" => "each app it needs: `url`, `host`, `port`, `ports`".to_owned(),
+            "deps" => "each app it needs, as it is reached from here: `url`, `host`, `port`, `ports`, `hosts` (all, the nearest first)".to_owned(),
+            "dc" => "`name`, `standby_for`: the datacenter; a stack's node may have none".to_owned(),
+            "facts" => "what the node reported of itself, such as `facts.machine.os`".to_owned(),
+            "values" => "the values of all layers, merged; see below".to_owned(),
+            "secrets" => "the app's secrets by name, for `env` only: they travel by reference".to_owned(),
             "resources" => "each of its databases: `engine`, `url`, and `path` (sqlite) or `host`, `port`, `database`, `user`, `password` (postgres)".to_owned(),
             "ports" => "each of its ports as a number".to_owned(),
             "params" => "the recipe's parameters".to_owned(),
@@ -85,6 +92,47 @@ fn language(text: &mut String) {
                 .unwrap_or_default(),
         };
         let _ = writeln!(text, "| `{name}` | {what} |");
+    }
+    text.push_str(
+        "\n`search(\"role:web AND datacenter:\" ~ dc.name)` gives the nodes that a query finds, sorted by name, at most 1,000; a\n\
+         second argument is another kind than `node`. The configuration remembers the question, and is compiled again when\n\
+         the answer changes. Templates have fuel and may make at most 1 MiB of text, so none runs for ever or eats memory.\n",
+    );
+}
+
+// The one order of precedence, and how layers become one.
+fn values(text: &mut String) {
+    text.push_str(
+        "\n## Values\n\n\
+         Whatever differs between places is a value, never a condition in a recipe. Values come in layers; a later layer wins:\n\n",
+    );
+    for (index, kind) in LayerKind::ALL.iter().enumerate() {
+        let place = match kind {
+            LayerKind::RecipeDefault => "`default` of a parameter",
+            LayerKind::Organisation => "the file `values.yaml` beside the organisation's recipes",
+            LayerKind::App => "`spec.values` and `spec.recipes[].with` of the descriptor",
+            LayerKind::Role => "`spec.values` and `spec.recipes[].with` of each role; of several, the later in the run list wins",
+            LayerKind::Datacenter => "`spec.values` of the datacenter",
+            LayerKind::Environment => "`spec.values` of the environment",
+            LayerKind::EnvironmentDatacenter => "`spec.datacenters.NAME.values` of the environment",
+            LayerKind::AppEnvironment => "`spec.apps.NAME.values` of the environment",
+            LayerKind::Node => "`spec.values` of the node",
+            LayerKind::Run => "given for one run only",
+        };
+        let _ = writeln!(text, "{}. {}: {place}", index + 1, kind.title());
+    }
+    text.push_str(
+        "\nMaps merge deeply, lists are replaced, and `+name` appends to the list `name`. Values under a recipe's name are its\n\
+         parameters: `nginx: {workers: 8}` sets the parameter `workers` of the recipe `nginx`, unless an include gives it under\n\
+         `with`. All values are in `values`. `greenroom node explain NODE nginx.workers` tells which layer, object and line gave\n\
+         a value, and what it overrode.\n",
+    );
+}
+
+fn lint(text: &mut String) {
+    text.push_str("\n## What `greenroom recipe check` warns of\n\n| code | meaning |\n|---|---|\n");
+    for (code, meaning) in super::lint::CODES {
+        let _ = writeln!(text, "| `{code}` | {meaning} |");
     }
 }
 

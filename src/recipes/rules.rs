@@ -136,6 +136,13 @@ pub static IDENTIFIER: Rule = Rule {
     pattern: Some("^[a-z][a-z0-9_]{0,39}$"),
     max: 40,
 };
+/// A name of a value: a name, where `+` before it appends to a list.
+pub static KEY: Rule = rule(
+    "a name of a value",
+    "1 to 60 letters, digits, `-`, `_` and `.`, with an optional leading `+`",
+    is_key,
+    61,
+);
 /// A commit.
 pub static COMMIT: Rule = rule("a commit", CommitId::RULE, |t| t.parse::<CommitId>().is_ok(), 64);
 /// The name of a service on a node.
@@ -175,6 +182,11 @@ fn is_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+fn is_key(text: &str) -> bool {
+    let name = text.strip_prefix('+').unwrap_or(text);
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 fn is_label(text: &str) -> bool {

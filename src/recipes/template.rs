@@ -10,9 +10,24 @@ const FUEL: u64 = 100_000;
 
 /// The namespaces of a descriptor's templates, with the properties that are known of each.
 pub const NAMESPACES: &[(&str, &[&str])] = &[
-    ("node", &["name", "provider", "address", "installs_packages"]),
+    (
+        "node",
+        &[
+            "name",
+            "provider",
+            "address",
+            "addresses",
+            "labels",
+            "roles",
+            "installs_packages",
+        ],
+    ),
     ("app", &["name", "title"]),
-    ("env", &["name"]),
+    ("env", &["name", "restorable"]),
+    ("dc", &["name", "standby_for"]),
+    ("facts", &[]),
+    ("values", &[]),
+    ("secrets", &[]),
     ("deps", &[]),
     ("resources", &[]),
     ("ports", &[]),
@@ -25,6 +40,10 @@ pub const RECIPE_NAMESPACES: &[&str] = &[
     "node",
     "app",
     "env",
+    "dc",
+    "facts",
+    "values",
+    "secrets",
     "deps",
     "resources",
     "ports",
@@ -35,9 +54,9 @@ pub const RECIPE_NAMESPACES: &[&str] = &[
 ];
 // Properties that recipes see and descriptors do not.
 const RECIPE_ONLY: &[(&str, &str)] = &[("release", "repository"), ("node", "confined_to")];
-const DEPENDENCY: &[&str] = &["url", "host", "port", "ports"];
+const DEPENDENCY: &[&str] = &["url", "host", "port", "ports", "hosts"];
 const RESOURCE: &[&str] = &["engine", "path", "url", "host", "port", "database", "user", "password"];
-const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "debug", "loop", "self"];
+const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "debug", "loop", "self", "search"];
 
 /// An environment for templates of recipes and descriptors.
 pub fn environment<'s>() -> Environment<'s> {
@@ -134,6 +153,7 @@ fn check_path(path: &str, known: &Known<'_>) -> Option<Problem> {
         "deps" => within("a dependency", &known.deps, DEPENDENCY),
         "resources" => within("a resource", &known.resources, RESOURCE),
         "ports" => within("a port", &known.ports, &[]),
+        "facts" | "values" | "secrets" => None,
         _ => (!properties.contains(&name)).then(|| unknown("a property", name, properties)),
     }
 }
@@ -191,7 +211,7 @@ pub fn check_names(paths: impl IntoIterator<Item = String>, params: &[&str], nam
         } else if let Some(property) = parts.next() {
             let there = match space {
                 "params" => params.to_vec(),
-                "app" | "deps" | "resources" | "ports" => continue,
+                "app" | "deps" | "resources" | "ports" | "facts" | "values" | "secrets" => continue,
                 _ => NAMESPACES
                     .iter()
                     .filter(|(name, _)| *name == space)

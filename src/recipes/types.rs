@@ -71,8 +71,17 @@ pub static PARAM: Record = Record {
     fields: &[
         required(
             "type",
-            Shape::Choice(&["text", "int", "bool", "list", "map"]),
-            "What its value is",
+            Shape::Choice(super::params::TYPES),
+            "What its value is; a `duration` is such as `30s`, a `choice` one of `choices`",
+        ),
+        optional(
+            "choices",
+            Shape::List {
+                of: &Shape::Text(&rules::LINE),
+                min: 1,
+                max: 100,
+            },
+            "What a `choice` may be",
         ),
         optional(
             "default",

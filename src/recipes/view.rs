@@ -1,4 +1,5 @@
-//! What a compile knows of the world: the node, the stack, and each app's release, ports, dependencies and resources.
+//! What a compile knows of the world: the node and where it stands, its roles and values, and each app's release, ports,
+//! dependencies and resources. A stack's node and a production node have the same view.
 //!
 //! Staging and production differ in this data and in nothing else.
 
@@ -6,7 +7,10 @@ use crate::model::configuration::Layout;
 use crate::model::descriptor::Descriptor;
 use crate::model::name::AppName;
 use crate::model::stack::DataChoice;
+use crate::recipes::run_list::RunList;
+use crate::recipes::values::Layer;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Everything that one compile reads besides recipes.
@@ -17,10 +21,41 @@ pub struct View {
     pub node: NodeView,
     /// `staging`, `production`, ...
     pub environment: String,
-    /// The stack.
-    pub stack: StackView,
+    /// Whether databases of this environment may be restored over what they hold.
+    #[serde(default)]
+    pub restorable: bool,
+    /// The datacenter; a stack's node may have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datacenter: Option<DatacenterView>,
+    /// The stack, where the node is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<StackView>,
+    /// What the node does: its roles, and their recipes in order.
+    #[serde(default)]
+    pub run_list: RunList,
+    /// Values by layer. The organisation's own are in the bundle, defaults in its recipes.
+    #[serde(default)]
+    pub layers: Vec<Layer>,
+    /// What the node reported of itself.
+    #[serde(default = "no_facts")]
+    pub facts: Value,
     /// The apps of the node, each after what it needs: the order of the configuration.
     pub apps: Vec<AppView>,
+}
+
+fn no_facts() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// The datacenter as recipes see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatacenterView {
+    /// Its name.
+    pub name: String,
+    /// The datacenter whose work it takes over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby_for: Option<String>,
 }
 
 /// The node as recipes see it.
@@ -38,6 +73,12 @@ pub struct NodeView {
     pub confined_to: Option<String>,
     /// Whether packages can be installed, rather than only checked for.
     pub installs_packages: bool,
+    /// Where it is reached, by network: `private`, `public`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, String>,
+    /// For queries and templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// The stack as recipes see it.
@@ -98,6 +139,9 @@ pub struct DependencyView {
     /// All its ports by name.
     #[serde(default)]
     pub ports: BTreeMap<String, u16>,
+    /// All hosts that it is reached at, the nearest first; `host` is the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
 }
 
 /// A database of an app.
@@ -156,6 +200,7 @@ impl View {
                     host: "127.0.0.1".to_owned(),
                     port,
                     ports,
+                    hosts: vec!["127.0.0.1".to_owned()],
                 };
                 (dependency.app.to_string(), view)
             })
@@ -200,12 +245,19 @@ impl View {
                 },
                 confined_to: Some("/sandbox".to_owned()),
                 installs_packages: false,
+                addresses: BTreeMap::new(),
+                labels: BTreeMap::new(),
             },
             environment: "staging".to_owned(),
-            stack: StackView {
+            restorable: true,
+            datacenter: None,
+            stack: Some(StackView {
                 id: "stack-example".to_owned(),
                 name: "example".to_owned(),
-            },
+            }),
+            run_list: RunList::default(),
+            layers: Vec::new(),
+            facts: no_facts(),
             apps: vec![AppView {
                 release: Release {
                     commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),

@@ -11,6 +11,7 @@ use std::fmt;
 
 // Recipes need about ten levels; each costs a visitor some 30 KB of stack in an unoptimised build.
 const MAX_DEPTH: usize = 24;
+const UNQUOTED: &str = "a key must be text";
 
 /// The tree of a YAML document, or nothing and a finding that says why.
 pub fn parse(source: &Source, findings: &mut Findings<'_>) -> Option<Node> {
@@ -47,6 +48,11 @@ pub fn parse(source: &Source, findings: &mut Findings<'_>) -> Option<Node> {
                 (
                     "too-complex",
                     format!("the document is too large, too deep or repeats itself too often: {text}"),
+                )
+            } else if text.contains(UNQUOTED) {
+                (
+                    "unquoted-template",
+                    "a value that starts with `{{` must be in quotes, for YAML reads it as a map".to_owned(),
                 )
             } else {
                 ("syntax", format!("this is not YAML that can be read: {text}"))
@@ -140,9 +146,7 @@ impl<'de> Visitor<'de> for RawVisitor {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Raw>()? {
             let (RawKind::Text(name) | RawKind::Number(name)) = key.value else {
-                return Err(A::Error::custom(
-                    "a key must be text; put a value that starts with `{{` in quotes",
-                ));
+                return Err(A::Error::custom(UNQUOTED));
             };
             entries.push((Spanned::new(name, key.referenced, key.defined), map.next_value::<Raw>()?));
         }

@@ -46,7 +46,7 @@ impl StepKind for ConfigureNode {
         let handle = self.0.handle(&input.node).await?;
         let descriptors = view::descriptors(&self.0.store, &stack.spec).await?;
         let provider = self.0.provider(&stack.provider)?;
-        let view = view::of_node(
+        let mut view = view::of_node(
             &stack,
             &input.node,
             &descriptors,
@@ -55,7 +55,9 @@ impl StepKind for ConfigureNode {
             &self.0.mirrors,
             self.0.postgres.as_ref(),
         );
-        let compiled = crate::recipes::compile(&self.0.bundle, &view).map_err(|found| {
+        view.layers = view::layers(&self.0.store.inventory());
+        let bundle = self.0.bundles.get(stack.spec.bundle.as_deref()).await?;
+        let compiled = crate::recipes::compile(&bundle, &view).map_err(|found| {
             let all = found.iter().map(ToString::to_string);
             let first = found.first().map(|d| d.message.clone()).unwrap_or_default();
             StepError::Final(

@@ -13,6 +13,7 @@
 //! | `destroy_node`, `drop_databases`, `forget_stack` | the opposite | convergent | only forward |
 
 pub mod begin_stack;
+pub mod bundles;
 pub mod check_page;
 pub mod configure_node;
 pub mod converge_node;
@@ -20,6 +21,7 @@ pub mod create_database;
 pub mod create_node;
 pub mod destroy_node;
 pub mod fetch_revision;
+pub mod production;
 pub mod publish_stack;
 pub mod view;
 
@@ -30,7 +32,6 @@ use crate::model::id::{NodeId, StackId};
 use crate::model::stack::Stack;
 use crate::providers::postgres::DatabaseServer;
 use crate::providers::{FencingToken, NodeHandle, Provider, ProviderError, Providers};
-use crate::recipes::bundle::Bundle;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ pub struct Tools {
     /// The mirrors of repositories.
     pub mirrors: Mirrors,
     /// The recipes.
-    pub bundle: Arc<Bundle>,
+    pub bundles: bundles::Bundles,
     /// The server's address as nodes reach it.
     pub server_url: String,
     /// The server that `postgres` resources get databases in.

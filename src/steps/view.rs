@@ -10,9 +10,21 @@ use crate::model::name::AppName;
 use crate::model::stack::{DataChoice, Link, Stack, StackApp, StackSpec};
 use crate::providers::postgres::DatabaseServer;
 use crate::providers::{Capabilities, NodeHandle};
+use crate::recipes::run_list::RunList;
+use crate::recipes::values::Layer;
 use crate::recipes::view::{AppView, DependencyView, NodeView, Release, ResourceEngine, ResourceView, StackView, View};
 use crate::store::Store;
+use crate::store::inventory::Inventory;
 use std::collections::BTreeMap;
+
+/// The environment that stacks belong to.
+pub const STAGING: &str = "staging";
+
+/// The values that the environment of stacks gives them, where the inventory has one.
+pub fn layers(inventory: &Inventory) -> Vec<Layer> {
+    let staging = inventory.environments.iter().find(|(name, _)| name.as_str() == STAGING);
+    staging.map_or_else(Vec::new, |(_, record)| super::production::environment_layers(&record.body))
+}
 
 /// The descriptors of a stack's apps at the versions it was planned from, in its order.
 ///
@@ -171,6 +183,7 @@ fn build(
             host: place.address.clone(),
             port,
             ports,
+            hosts: vec![place.address.clone()],
         }
     };
     let of_app = |app: &StackApp, descriptor: &Descriptor| AppView {
@@ -212,12 +225,19 @@ fn build(
             layout: place.layout.clone(),
             confined_to: place.confined_to.clone(),
             installs_packages: can.installs_packages,
+            addresses: BTreeMap::new(),
+            labels: BTreeMap::new(),
         },
-        environment: "staging".to_owned(),
-        stack: StackView {
+        environment: STAGING.to_owned(),
+        restorable: true,
+        datacenter: None,
+        stack: Some(StackView {
             id: stack.as_str().to_owned(),
             name: stack_name.to_owned(),
-        },
+        }),
+        run_list: RunList::default(),
+        layers: Vec::new(),
+        facts: serde_json::Value::Object(serde_json::Map::new()),
         apps: spec
             .apps
             .iter()

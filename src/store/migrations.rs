@@ -9,6 +9,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (2, "engine", include_str!("../../migrations/0002_engine.sql")),
     (3, "inventory", include_str!("../../migrations/0003_inventory.sql")),
     (4, "agents", include_str!("../../migrations/0004_agents.sql")),
+    (5, "bundles", include_str!("../../migrations/0005_bundles.sql")),
     (6, "vault", include_str!("../../migrations/0006_vault.sql")),
 ];
 

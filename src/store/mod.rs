@@ -13,6 +13,7 @@
 
 pub mod agents;
 pub mod apps;
+pub mod bundles;
 mod database;
 pub mod inventory;
 pub mod lists;

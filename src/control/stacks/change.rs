@@ -169,6 +169,7 @@ impl Control {
     async fn respecified(&self, stack: &Stack, asked: &BTreeMap<AppName, Option<RevisionName>>) -> Result<StackSpec> {
         let inventory = self.store.inventory();
         let mut spec = stack.spec.clone();
+        spec.bundle = Some(self.staging_bundle(&inventory));
         let present = view::descriptors(&self.store, &spec).await?;
         let mut changed: Vec<Descriptor> = Vec::new();
         for descriptor in &present {
@@ -218,7 +219,7 @@ impl Control {
             )
         })?;
         let descriptors = view::descriptors(&self.store, &wanted).await?;
-        self.compile_preview(&wanted, &descriptors, provider.as_ref())?;
+        self.compile_preview(&wanted, &descriptors, provider.as_ref()).await?;
         let mut tx = self.store.write(actor, verb, found.id.as_str()).await?;
         let mut stack = locked(&mut tx, &found.id).await?;
         refuse_unless_serving(&stack)?;

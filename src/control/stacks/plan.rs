@@ -115,8 +115,9 @@ impl Control {
             apps,
             data,
             size: request.size.unwrap_or(Size::Small),
+            bundle: Some(self.staging_bundle(&inventory)),
         };
-        let configuration = self.compile_preview(&spec, &descriptors, provider.as_ref())?;
+        let configuration = self.compile_preview(&spec, &descriptors, provider.as_ref()).await?;
         Ok(Draft {
             spec,
             descriptors,
@@ -129,13 +130,13 @@ impl Control {
     }
 
     /// Compiles the recipes for a node as it will roughly be, so that their errors are found before anything starts.
-    pub(super) fn compile_preview(
+    pub(super) async fn compile_preview(
         &self,
         spec: &StackSpec,
         descriptors: &[Descriptor],
         provider: &dyn Provider,
     ) -> Result<NodeConfiguration> {
-        let view = view::preview(
+        let mut view = view::preview(
             spec,
             descriptors,
             provider.name(),
@@ -143,7 +144,9 @@ impl Control {
             &self.mirrors,
             self.postgres.as_ref(),
         );
-        crate::recipes::compile(&self.bundle, &view)
+        view.layers = view::layers(&self.store.inventory());
+        let bundle = self.bundles.get(spec.bundle.as_deref()).await?;
+        crate::recipes::compile(&bundle, &view)
             .map(|compiled| compiled.configuration)
             .map_err(|found| {
                 let mut error = ControlError::new("recipe-invalid", "The recipes do not compile for these apps");
@@ -151,6 +154,13 @@ impl Control {
                 error.diagnostics = found;
                 error
             })
+    }
+
+    /// The bundle that stacks are built from: what the environment `staging` points at, or the server's own.
+    pub(super) fn staging_bundle(&self, inventory: &Inventory) -> String {
+        let staging = inventory.environments.iter().find(|(name, _)| name.as_str() == view::STAGING);
+        let pointer = staging.and_then(|(_, record)| record.body.spec.bundle.clone());
+        pointer.unwrap_or_else(|| self.bundles.own_hash().to_owned())
     }
 
     fn lease(&self, asked: Option<&str>, fields: &mut Vec<FieldProblem>) -> (Timestamp, Timestamp) {

@@ -1,34 +1,38 @@
-//! Expansion: recipes, includes, conditions and loops of one app become states in written order.
+//! Expansion: recipes, includes, conditions and loops of one owner become states in written order.
 
-use super::render::{Failure, Renderer, to_node};
+use super::owner::Owner;
+use super::render::{Failure, Renderer};
 use super::scope::Scope;
-use super::{MAX_STATES, about_app, states};
+use super::{MAX_FINDINGS, MAX_STATES, about_app, about_object, states};
 use crate::model::configuration::State;
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::recipes::bundle::Bundle;
-use crate::recipes::recipe::{Entry, Include, Loop, Recipe, StateText, is_of};
-use crate::recipes::references::unknown_param;
+use crate::recipes::params::{self, Problem};
+use crate::recipes::recipe::{Entry, Include, Loop, Recipe, StateText};
 use crate::recipes::shape::choices;
 use crate::recipes::template::line_start;
 use crate::recipes::tree::{Findings, Key, Kind, Node, did_you_mean, shown};
+use crate::recipes::values::{self, Layer, LayerKind};
 use crate::recipes::view::{AppView, View};
 use minijinja::value::{Serde, Value};
-use std::collections::BTreeMap;
+use serde_json::{Map, Value as Json};
 
 /// The deepest chain of includes.
 const MAX_INCLUDES: usize = 20;
 /// The most rounds of one loop.
 const MAX_ROUNDS: usize = 1_000;
 
-/// The expansion of one app's recipes.
+/// The expansion of one owner's recipes.
 pub struct Expansion<'x, 'e, 't> {
     /// The recipes.
     pub bundle: &'t Bundle,
     /// The view.
     pub view: &'t View,
-    /// The app.
-    pub app: &'t AppView,
-    /// The app's namespaces.
+    /// Whose recipes.
+    pub owner: Owner<'t>,
+    /// The layers of values, low to high.
+    pub layers: &'x [&'x Layer],
+    /// The owner's namespaces.
     pub scope: &'x Scope,
     /// Parsed templates.
     pub renderer: &'x mut Renderer<'e, 't>,
@@ -39,50 +43,71 @@ pub struct Expansion<'x, 'e, 't> {
 }
 
 impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
-    /// Expands every recipe of the app's descriptor, in order.
+    /// Expands every recipe of the run list, or of the app's descriptor, in order.
     pub fn run(&mut self) {
-        let name = self.app.descriptor.name().as_str();
-        for (index, reference) in self.app.descriptor.spec.recipes.iter().enumerate() {
-            let path = format!("spec.recipes[{index}]");
-            let Some(recipe) = self.bundle.recipe(&reference.name) else {
-                let finding = self.missing_recipe(&reference.name, &format!("{path}.name"));
-                self.findings.push(finding);
-                continue;
-            };
-            let mut given = BTreeMap::new();
-            for (key, value) in &reference.with {
-                let value = Value::from(Serde(value));
-                if let Ok(node) = to_node(&value, 0, 0) {
-                    given.insert(key.clone(), (0, node));
-                }
+        let Some(app) = self.owner.app() else {
+            for item in &self.view.run_list.recipes {
+                let object = format!("role {}", item.role);
+                self.start(&item.recipe, &object, "spec.recipes");
             }
-            match params(recipe, &given) {
-                Ok(params) => self.recipe(recipe, &params, 0),
-                Err(problems) => self.findings.extend(problems.into_iter().map(|(_, problem)| {
-                    let (code, message, help) = problem;
-                    about_app(name, Severity::Error, code, &format!("{path}.with"), message, help)
-                })),
-            }
+            return;
+        };
+        let object = format!("{}.json", app.descriptor.name());
+        for (index, reference) in app.descriptor.spec.recipes.iter().enumerate() {
+            self.start(&reference.name, &object, &format!("spec.recipes[{index}]"));
         }
-        self.unsupported();
+        self.unsupported(app);
     }
 
-    fn missing_recipe(&self, name: &str, path: &str) -> Diagnostic {
-        let app = self.app.descriptor.name().as_str();
+    fn start(&mut self, name: &str, object: &str, path: &str) {
+        let Some(recipe) = self.bundle.recipe(name) else {
+            let finding = self.missing_recipe(name, object, &format!("{path}.name"));
+            self.findings.push(finding);
+            return;
+        };
+        match self.params(recipe, &Map::new()) {
+            Ok(params) => self.recipe(recipe, &params, 0),
+            Err(problems) => {
+                for problem in problems {
+                    let finding = self.about_value(recipe, problem, object, &format!("{path}.with"));
+                    self.findings.push(finding);
+                }
+            }
+        }
+    }
+
+    fn params(&self, recipe: &Recipe, given: &Map<String, Json>) -> Result<Value, Vec<Problem>> {
+        params::settle(recipe, self.layers, given).map(|values| Value::from(Serde(Json::Object(values))))
+    }
+
+    // A value that a layer gave and that is wrong is a finding about that layer's object.
+    fn about_value(&self, recipe: &Recipe, problem: Problem, object: &str, path: &str) -> Diagnostic {
+        let key = format!("{}.{}", recipe.name, problem.param);
+        let gives = |layer: &&&Layer| values::find(&layer.values, &[recipe.name.as_str(), problem.param.as_str()]).is_some();
+        let of_layer = self.layers.iter().rev().find(gives);
+        let (object, path) = match of_layer {
+            Some(layer) if layer.kind != LayerKind::App => (layer.object.as_str(), layer.written_path(&key)),
+            Some(layer) if layer.recipe.is_none() => (object, layer.written_path(&key)),
+            _ => (object, path.to_owned()),
+        };
+        about_object(object, Severity::Error, problem.code, &path, problem.message, problem.help)
+    }
+
+    fn missing_recipe(&self, name: &str, object: &str, path: &str) -> Diagnostic {
         let broken = self.bundle.why_broken(name);
         if let Some(first) = broken.first() {
             let message = format!("the recipe {} has errors: {}", shown(name), first.message);
-            return about_app(app, Severity::Error, "recipe-invalid", path, message, None);
+            return about_object(object, Severity::Error, "recipe-invalid", path, message, None);
         }
         let names = self.bundle.names();
         let help = did_you_mean(name, names.iter().copied()).unwrap_or_else(|| choices(&names));
         let message = format!("there is no recipe {}", shown(name));
-        about_app(app, Severity::Error, "recipe-missing", path, message, Some(help))
+        about_object(object, Severity::Error, "recipe-missing", path, message, Some(help))
     }
 
     // What the descriptor asks for and no state can give yet is said, not dropped in silence.
-    fn unsupported(&mut self) {
-        let descriptor = &self.app.descriptor;
+    fn unsupported(&mut self, app: &AppView) {
+        let descriptor = &app.descriptor;
         for (name, schedule) in &descriptor.spec.schedules {
             if schedule.in_staging && self.view.environment != "production" {
                 let message = format!("the schedule `{name}` is wanted in staging, but schedules do not run on stacks yet");
@@ -96,7 +121,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
 
     fn recipe(&mut self, recipe: &'t Recipe, params: &Value, depth: usize) {
         for entry in &recipe.entries {
-            if self.states.len() >= MAX_STATES {
+            if self.states.len() >= MAX_STATES || self.findings.len() >= MAX_FINDINGS {
                 return;
             }
             match entry {
@@ -125,11 +150,11 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
             self.fail(recipe, include.at, "include-cycle", "include", message);
             return;
         }
-        let mut given = BTreeMap::new();
+        let mut given = Map::new();
         for (key, node) in &include.with {
             match self.renderer.node(node, &context) {
                 Ok(value) => {
-                    given.insert(key.name.clone(), (key.at, value));
+                    given.insert(key.name.clone(), value.to_json());
                 }
                 Err((at, failure)) => {
                     self.failed_template(recipe, at, &failure, "include.with");
@@ -137,12 +162,21 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
                 }
             }
         }
-        match params_of(target, &given, include.at) {
+        match self.params(target, &given) {
             Ok(params) => self.recipe(target, &params, depth + 1),
             Err(problems) => {
-                for (at, (code, message, help)) in problems {
-                    let mut finding = recipe.source.diagnostic(Severity::Error, at, code, "include", message);
-                    finding.help = help;
+                for problem in problems {
+                    let key = include.with.iter().find(|(key, _)| key.name == problem.param);
+                    let finding = if problem.given || problem.code == "missing-param" {
+                        let at = key.map_or(include.at, |(key, _)| key.at);
+                        let mut finding = recipe
+                            .source
+                            .diagnostic(Severity::Error, at, problem.code, "include", problem.message);
+                        finding.help = problem.help;
+                        finding
+                    } else {
+                        self.about_value(target, problem, &recipe.source.file, "include")
+                    };
                     self.findings.push(finding);
                 }
             }
@@ -156,6 +190,9 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
             return;
         };
         for item in self.rounds(recipe, each, params) {
+            if self.findings.len() >= MAX_FINDINGS {
+                return;
+            }
             let context = self.scope.with(params, Some((&each.name, item)));
             self.one(recipe, state, &context);
         }
@@ -229,7 +266,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
         let mut findings = Findings::new(&recipe.source);
         let decoder = states::Decoder {
             view: self.view,
-            app: self.app,
+            owner: self.owner,
             scope: self.scope,
             record: state.record,
             at: state.at,
@@ -285,8 +322,7 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
     }
 
     fn failed_template(&mut self, recipe: &Recipe, at: usize, failure: &Failure, path: &str) {
-        let app = self.app.descriptor.name();
-        let message = format!("the template failed for {app}: {}", failure.message);
+        let message = format!("the template failed for {}: {}", self.owner.shown(), failure.message);
         let at = if failure.line > 1 {
             let (line, _) = recipe.source.position(at);
             line_start(&recipe.source, line as usize + failure.line - 1)
@@ -299,58 +335,5 @@ impl<'e, 't: 'e> Expansion<'_, 'e, 't> {
     fn fail(&mut self, recipe: &Recipe, at: usize, code: &str, path: &str, message: String) {
         let finding = recipe.source.diagnostic(Severity::Error, at, code, path, message);
         self.findings.push(finding);
-    }
-}
-
-type Problem = (&'static str, String, Option<String>);
-type Given = BTreeMap<String, (usize, Node)>;
-
-fn params(recipe: &Recipe, given: &Given) -> Result<Value, Vec<(usize, Problem)>> {
-    params_of(recipe, given, 0)
-}
-
-// The parameters of a recipe: what is given, checked, and defaults for the rest.
-fn params_of(recipe: &Recipe, given: &Given, at: usize) -> Result<Value, Vec<(usize, Problem)>> {
-    let mut problems: Vec<(usize, Problem)> = Vec::new();
-    let names: Vec<&str> = recipe.params.iter().map(|p| p.name.as_str()).collect();
-    for (name, (at, _)) in given {
-        if !names.contains(&name.as_str()) {
-            let mut findings = Findings::new(&recipe.source);
-            unknown_param(0, name, &recipe.name, &names, &mut findings);
-            for finding in findings.finish() {
-                problems.push((*at, ("unknown-param", finding.message, finding.help)));
-            }
-        }
-    }
-    let mut values = serde_json::Map::new();
-    for param in &recipe.params {
-        match given.get(&param.name).map(|(at, node)| (*at, node)) {
-            Some((at, node)) if !is_of(node, &param.kind) => {
-                let message = format!(
-                    "the parameter `{}` of the recipe `{}` must be {}, not {}",
-                    param.name,
-                    recipe.name,
-                    param.kind,
-                    node.describe()
-                );
-                problems.push((at, ("wrong-type", message, None)));
-            }
-            Some((_, node)) => {
-                values.insert(param.name.clone(), node.to_json());
-            }
-            None => {
-                if let Some(node) = &param.default {
-                    values.insert(param.name.clone(), node.to_json());
-                } else {
-                    let message = format!("the parameter `{}` of the recipe `{}` is not given", param.name, recipe.name);
-                    problems.push((at, ("missing-param", message, Some("give it under `with`".to_owned()))));
-                }
-            }
-        }
-    }
-    if problems.is_empty() {
-        Ok(Value::from(Serde(serde_json::Value::Object(values))))
-    } else {
-        Err(problems)
     }
 }

@@ -1,21 +1,31 @@
 //! The compiler: bundle and view in, node configuration or findings out.
 //!
-//! A pure function. It reads no clock, no file and no random number, and every map it walks is sorted, so the same input
+//! A pure function: what it may ask of the inventory is handed to it. It reads no clock, no file and no random number, and every map it walks is sorted, so the same input
 //! gives the same bytes. Paths outside the node's own folder are refused here, and again by the agent.
 
 mod expand;
+mod owner;
 mod render;
 mod scope;
+mod search;
 mod states;
 
+pub use search::{NoSearch, Search, Searched};
+
 use super::bundle::Bundle;
+use super::values::{self, Layer};
 use super::view::View;
 use crate::model::configuration::{NodeConfiguration, State, StateBody};
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
+use owner::Owner;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// The most states of one configuration.
 const MAX_STATES: usize = 20_000;
+
+/// The findings after which a compile gives up: more help nobody.
+const MAX_FINDINGS: usize = 100;
 
 /// What a compile yields.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,25 +34,43 @@ pub struct Compiled {
     pub configuration: NodeConfiguration,
     /// What a person should look at.
     pub warnings: Vec<Diagnostic>,
+    /// What was asked of the inventory: the configuration may change with the answers.
+    pub searches: Vec<Searched>,
 }
 
-/// Compiles the recipes of every app of the view into one configuration.
+/// Compiles the recipes of every role and app of the view into one configuration, where nothing can be searched.
 ///
 /// # Errors
 /// Every finding, errors and warnings, where one is an error.
 pub fn compile(bundle: &Bundle, view: &View) -> Result<Compiled, Vec<Diagnostic>> {
-    let environment = super::template::environment();
+    compile_with(bundle, view, Arc::new(NoSearch))
+}
+
+/// Compiles the recipes of every role and app of the view into one configuration.
+///
+/// # Errors
+/// Every finding, errors and warnings, where one is an error.
+pub fn compile_with(bundle: &Bundle, view: &View, search: Arc<dyn Search>) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut environment = super::template::environment();
+    let asked = search::Asked::new(search);
+    asked.teach(&mut environment);
     let mut renderer = render::Renderer::new(&environment);
     let mut states = Vec::new();
     let mut findings = Vec::new();
-    for app in &view.apps {
+    let owners = std::iter::once(Owner::Node).filter(|_| !view.run_list.recipes.is_empty());
+    for owner in owners.chain(view.apps.iter().map(Owner::App)) {
         let first = states.len();
-        match scope::Scope::new(view, app, &mut renderer) {
+        let mut layers: Vec<Layer> = bundle.values().cloned().into_iter().collect();
+        layers.extend(owner.layers(view));
+        let layers = values::in_order(&layers, owner.app_name());
+        let values = values::merge(&layers);
+        match scope::Scope::new(view, owner, &values, &mut renderer) {
             Ok(scope) => {
                 let mut expansion = expand::Expansion {
                     bundle,
                     view,
-                    app,
+                    owner,
+                    layers: &layers,
                     scope: &scope,
                     renderer: &mut renderer,
                     states: &mut states,
@@ -52,7 +80,7 @@ pub fn compile(bundle: &Bundle, view: &View) -> Result<Compiled, Vec<Diagnostic>
             }
             Err(problems) => findings.extend(problems),
         }
-        check_references(&states[first..], app.descriptor.name().as_str(), &mut findings);
+        check_references(&states[first..], owner.shown(), &mut findings);
     }
     check_unique(&states, &mut findings);
     if has_errors(&findings) {
@@ -64,16 +92,22 @@ pub fn compile(bundle: &Bundle, view: &View) -> Result<Compiled, Vec<Diagnostic>
             states,
         },
         warnings: findings,
+        searches: asked.finish(),
     })
 }
 
-/// A finding about a descriptor at compile time, where its text is no longer at hand.
+/// A finding about an app's descriptor at compile time, where its text is no longer at hand.
 fn about_app(app: &str, severity: Severity, code: &str, path: &str, message: String, help: Option<String>) -> Diagnostic {
+    about_object(&format!("{app}.json"), severity, code, path, message, help)
+}
+
+/// A finding about an object of the inventory.
+fn about_object(file: &str, severity: Severity, code: &str, path: &str, message: String, help: Option<String>) -> Diagnostic {
     Diagnostic {
         severity,
         code: code.to_owned(),
         message,
-        file: format!("{app}.json"),
+        file: file.to_owned(),
         line: 0,
         column: 0,
         path: path.to_owned(),

@@ -8,10 +8,14 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, Expression, Template};
 use std::collections::HashMap;
 
+// What all renderings of one compile may use together; one alone has the environment's own, smaller limit.
+const FUEL: u64 = 20_000_000;
+
 /// Parsed templates, kept for the length of a compile.
 pub struct Renderer<'e, 't> {
     environment: &'e Environment<'t>,
     parsed: HashMap<&'t str, Parsed<'e, 't>>,
+    fuel: u64,
 }
 
 enum Parsed<'e, 't> {
@@ -48,11 +52,24 @@ impl<'e, 't: 'e> Renderer<'e, 't> {
         Self {
             environment,
             parsed: HashMap::new(),
+            fuel: FUEL,
         }
+    }
+
+    fn burn(&mut self, fuel: u64) -> Result<(), Failure> {
+        self.fuel = self.fuel.saturating_sub(fuel);
+        if self.fuel == 0 {
+            return Err(Failure {
+                message: "the recipes of this node run too long or make too much text altogether".to_owned(),
+                line: 1,
+            });
+        }
+        Ok(())
     }
 
     /// The value of an expression.
     pub fn expression(&mut self, text: &'t str, context: &Value) -> Result<Value, Failure> {
+        self.burn(1)?;
         if !self.parsed.contains_key(text) {
             let parsed = Parsed::Whole(self.environment.compile_expression(text).map_err(|e| Failure::of(&e, text))?);
             self.parsed.insert(text, parsed);
@@ -72,10 +89,14 @@ impl<'e, 't: 'e> Renderer<'e, 't> {
             let parsed = Parsed::Mixed(self.environment.template_from_str(text).map_err(|e| Failure::of(&e, text))?);
             self.parsed.insert(text, parsed);
         }
-        match self.parsed.get(text) {
-            Some(Parsed::Mixed(template)) => template.render(context.clone()).map_err(|e| Failure::of(&e, text)),
-            _ => Ok(text.to_owned()),
-        }
+        let Some(Parsed::Mixed(template)) = self.parsed.get(text) else {
+            return Ok(text.to_owned());
+        };
+        let captured = template.render_captured(context.clone()).map_err(|e| Failure::of(&e, text))?;
+        let (used, _) = captured.state().fuel_levels().unwrap_or_default();
+        let rendered = captured.into_output();
+        self.burn(used.max(1))?;
+        Ok(rendered)
     }
 
     /// A node with every template replaced by its value. The failure names the node it happened in.

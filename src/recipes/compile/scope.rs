@@ -1,6 +1,7 @@
-//! What the templates of one app see: the namespaces, built once from the view.
+//! What the templates of one app, or of the node itself, see: the namespaces, built once from the view.
 
 use super::about_app;
+use super::owner::Owner;
 use super::render::Renderer;
 use crate::model::configuration::EnvValue;
 use crate::model::descriptor::{Descriptor, EnvVar};
@@ -16,19 +17,32 @@ use std::collections::BTreeSet;
 const OPEN: char = '\u{e000}';
 const CLOSE: char = '\u{e001}';
 
-/// The namespaces of one app.
+/// The namespaces of one owner.
 pub struct Scope {
     /// All but `params`.
     pub base: Value,
-    /// Where the app's processes run: its folder in the checkout.
+    /// Where the owner's programs run: an app's folder in the checkout.
     pub dir: String,
-    /// Names of the secrets that the app may use.
+    /// Names of the secrets that it may use.
     secrets: BTreeSet<String>,
 }
 
 impl Scope {
     /// Builds the namespaces, and renders the app's environment and commands, which are templates themselves.
-    pub fn new<'t>(view: &'t View, app: &'t AppView, renderer: &mut Renderer<'_, 't>) -> Result<Self, Vec<Diagnostic>> {
+    pub fn new<'t>(
+        view: &'t View,
+        owner: Owner<'t>,
+        values: &Map<String, Json>,
+        renderer: &mut Renderer<'_, 't>,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut base = shared(view, owner, values);
+        let Some(app) = owner.app() else {
+            return Ok(Self {
+                base: Value::from(Serde(&base)),
+                dir: view.node.confined_to.clone().unwrap_or_else(|| "/".to_owned()),
+                secrets: BTreeSet::new(),
+            });
+        };
         let descriptor = &app.descriptor;
         let name = descriptor.name().as_str();
         let layout = &view.node.layout;
@@ -38,25 +52,13 @@ impl Scope {
             .path
             .as_ref()
             .map_or_else(|| root.clone(), |path| format!("{root}/{path}"));
-        let mut base = json!({
-            "node": {
-                "name": view.node.name, "provider": view.node.provider, "address": app.address,
-                "installs_packages": view.node.installs_packages, "confined_to": view.node.confined_to,
-            },
-            "env": { "name": view.environment },
-            "stack": { "name": view.stack.name, "id": view.stack.id },
-            "dirs": {
-                "app": format!("{}/{name}", layout.apps), "data": format!("{}/{name}", layout.data),
-                "config": format!("{}/{name}", layout.config), "logs": format!("{}/{name}", layout.logs),
-            },
-            "release": {
-                "commit": app.release.commit, "revision": app.release.revision,
-                "repository": app.release.repository, "root": root, "dir": dir,
-            },
-            "ports": both_spellings(app.ports.iter().map(|(k, v)| (k.as_str(), json!(v)))),
-            "deps": both_spellings(app.deps.iter().map(|(k, v)| (k.as_str(), json!(v)))),
-            "app": { "name": name, "title": descriptor.title() },
+        base["release"] = json!({
+            "commit": app.release.commit, "revision": app.release.revision,
+            "repository": app.release.repository, "root": root, "dir": dir,
         });
+        base["ports"] = both_spellings(app.ports.iter().map(|(k, v)| (k.as_str(), json!(v))));
+        base["deps"] = both_spellings(app.deps.iter().map(|(k, v)| (k.as_str(), json!(v))));
+        base["app"] = json!({ "name": name, "title": descriptor.title() });
         let mut secrets = BTreeSet::new();
         base["resources"] = resources(app, &mut secrets);
         let context = Value::from(Serde(&base));
@@ -78,6 +80,10 @@ impl Scope {
             "type": descriptor.spec.kind, "env": env, "processes": processes, "build": build,
             "databases": databases(app, &dir),
         });
+        let own = descriptor.spec.env.iter().filter(|(_, variable)| variable.secret);
+        base["secrets"] = own
+            .map(|(key, _)| (key.clone(), json!(mark(&format!("{name}/env/{key}")))))
+            .collect();
         Ok(Self {
             base: Value::from(Serde(&base)),
             dir,
@@ -126,8 +132,42 @@ impl Scope {
         if self.secrets.contains(name) {
             return Ok(EnvValue::Secret { secret: name.to_owned() });
         }
-        Err(format!("the app has no secret {}", crate::recipes::tree::shown(name)))
+        Err(format!("there is no secret {} here", crate::recipes::tree::shown(name)))
     }
+}
+
+// The namespaces that apps and the node itself share.
+fn shared(view: &View, owner: Owner<'_>, values: &Map<String, Json>) -> Json {
+    let layout = &view.node.layout;
+    let folder = |of: &str| owner.app_name().map_or_else(|| of.to_owned(), |app| format!("{of}/{app}"));
+    let mut base = json!({
+        "node": {
+            "name": view.node.name, "provider": view.node.provider,
+            "address": owner.app().map_or_else(|| address(view), |app| app.address.clone()),
+            "addresses": view.node.addresses, "labels": view.node.labels, "roles": view.run_list.expanded,
+            "installs_packages": view.node.installs_packages, "confined_to": view.node.confined_to,
+        },
+        "env": { "name": view.environment, "restorable": view.restorable },
+        "facts": view.facts,
+        "values": values,
+        "dirs": {
+            "app": folder(&layout.apps), "data": folder(&layout.data),
+            "config": folder(&layout.config), "logs": folder(&layout.logs),
+        },
+    });
+    if let Some(datacenter) = &view.datacenter {
+        base["dc"] = json!({ "name": datacenter.name, "standby_for": datacenter.standby_for });
+    }
+    if let Some(stack) = &view.stack {
+        base["stack"] = json!({ "name": stack.name, "id": stack.id });
+    }
+    base
+}
+
+fn address(view: &View) -> String {
+    let addresses = &view.node.addresses;
+    let found = addresses.get("private").or_else(|| addresses.values().next());
+    found.unwrap_or(&view.node.name).clone()
 }
 
 /// Whether a rendered text holds a secret.

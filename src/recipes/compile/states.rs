@@ -1,21 +1,22 @@
 //! Decoding: one rendered state becomes a typed one, checked against its shape and the node's limits.
 
+use super::owner::Owner;
 use super::scope::{Scope, holds_secret};
 use crate::model::configuration::{DatabaseEngine, EnvValue, Guards, Readiness, RestartPolicy, State, StateBody, Target};
 use crate::model::time::parse_length;
 use crate::recipes::rules;
 use crate::recipes::shape::{Record, Shape, Strictness, check, choices};
 use crate::recipes::tree::{Findings, Kind, Node, did_you_mean, shown};
-use crate::recipes::view::{AppView, ResourceEngine, View};
+use crate::recipes::view::{ResourceEngine, View};
 use std::collections::BTreeMap;
 
 /// Makes one state of its rendered properties.
 pub struct Decoder<'a> {
     /// The view.
     pub view: &'a View,
-    /// The app.
-    pub app: &'a AppView,
-    /// The app's namespaces.
+    /// Whose state it is.
+    pub owner: Owner<'a>,
+    /// The owner's namespaces.
     pub scope: &'a Scope,
     /// The state's type.
     pub record: &'static Record,
@@ -42,12 +43,11 @@ impl Decoder<'_> {
         if findings.has_errors() {
             return None;
         }
-        let app = self.app.descriptor.name().as_str();
-        let reference = |id: &str| format!("{app}/{id}");
+        let reference = |id: &str| self.owner.id(id);
         Some(State {
-            id: format!("{app}/{kind}/{}", self.id()),
+            id: self.owner.id(&format!("{kind}/{}", self.id())),
             title: self.text("title").unwrap_or_else(|| self.title(&body)),
-            app: Some(app.to_owned()),
+            app: self.owner.app_name().map(str::to_owned),
             origin: findings.source.origin(self.at),
             guards: Guards {
                 only_if: self.list("only_if"),
@@ -103,12 +103,14 @@ impl Decoder<'_> {
     }
 
     fn title(&self, body: &StateBody) -> String {
-        let app = self.app.descriptor.name();
         let line = match body {
             StateBody::Package { program, .. } => format!("Find the program {program}"),
             StateBody::File { path, .. } => format!("Write {path}"),
             StateBody::Directory { path, .. } => format!("Make the folder {path}"),
-            StateBody::Git { .. } => format!("Check out {app} at {}", self.app.release.revision),
+            StateBody::Git { path, commit, .. } => match self.owner.app() {
+                Some(app) => format!("Check out {} at {}", app.descriptor.name(), app.release.revision),
+                None => format!("Check out {commit} in {path}"),
+            },
             StateBody::Execute { command, .. } => format!("Run {}", command.join(" ")),
             StateBody::Service { name, .. } => format!("Keep {name} running"),
             StateBody::Database { name, .. } => format!("Provide the database {name}"),
@@ -117,7 +119,7 @@ impl Decoder<'_> {
     }
 
     fn state_body(&self, content: Option<String>, findings: &mut Findings<'_>) -> Option<StateBody> {
-        let revision = || self.text("revision").unwrap_or_else(|| self.app.release.commit.clone());
+        let revision = || self.text("revision").unwrap_or_else(|| self.owner.commit().to_owned());
         let cwd = || self.text("cwd").unwrap_or_else(|| self.scope.dir.clone());
         Some(match self.record.name {
             "package" => StateBody::Package {
@@ -223,9 +225,10 @@ impl Decoder<'_> {
     fn database(&self, revision: String, findings: &mut Findings<'_>) -> Option<StateBody> {
         let node = self.body.get("resource")?;
         let resource = node.scalar()?;
-        let app = self.app.descriptor.name().as_str();
-        let Some(view) = self.app.resources.get(resource) else {
-            let names: Vec<&str> = self.app.resources.keys().map(String::as_str).collect();
+        let app = self.owner.shown();
+        let resources = self.owner.app().map(|app| &app.resources);
+        let Some(view) = resources.and_then(|all| all.get(resource)) else {
+            let names: Vec<&str> = resources.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
             let message = format!("{app} has no resource {}", shown(resource));
             let help = did_you_mean(resource, names.iter().copied()).unwrap_or_else(|| choices(&names));
             findings.error_help(node.at, "unknown-resource", "database.resource", message, help);
@@ -298,7 +301,7 @@ impl Decoder<'_> {
     }
 
     fn secret_found(&self, at: usize, path: &str, findings: &mut Findings<'_>) {
-        let message = format!("a secret of {} would stand here in clear", self.app.descriptor.name());
+        let message = format!("a secret of {} would stand here in clear", self.owner.shown());
         let help = "secrets may only be used in `env`, where they travel by reference";
         findings.error_help(at, "secret-in-clear", path, message, help);
     }

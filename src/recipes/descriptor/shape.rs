@@ -123,6 +123,14 @@ static SPEC: Record = Record {
             "The recipes that build its server, in order; `greenroom recipe list` shows them",
         ),
         optional(
+            "values",
+            Shape::Map {
+                keys: &rules::KEY,
+                of: &Shape::Any,
+            },
+            "Values for templates and the recipes' parameters, below those of every place",
+        ),
+        optional(
             "dependsOn",
             Shape::List {
                 of: &Shape::Record(&DEPENDENCY),

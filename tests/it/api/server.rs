@@ -13,6 +13,7 @@ use greenroom::model::actor::{Actor, Role};
 use greenroom::model::secret;
 use greenroom::model::signature::{SigningKey, sign_request};
 use greenroom::model::time::Timestamp;
+use greenroom::plans::Bundles;
 use greenroom::providers::Providers;
 use greenroom::recipes::bundle::Bundle;
 use greenroom::store::Store;
@@ -55,7 +56,7 @@ impl Server {
             settings: Arc::new(settings),
             providers: Providers::default(),
             mirrors: Mirrors::new(folder.path()),
-            bundle: Arc::new(Bundle::shipped()),
+            bundles: Bundles::open(store.clone(), &Bundle::shipped(), "shipped").await.unwrap(),
             postgres: None,
         });
         let state = AppState {

@@ -182,6 +182,7 @@ fn a_dependency_without_ports_has_no_address() {
         host: "127.0.0.1".to_owned(),
         port: None,
         ports: BTreeMap::new(),
+        hosts: Vec::new(),
     };
     view.apps[0].deps.insert("worker".to_owned(), lonely);
     compiled(&view);

@@ -6,6 +6,7 @@ mod descriptors;
 mod hostile;
 mod laws;
 mod library;
+mod places;
 
 use greenroom::model::descriptor::Descriptor;
 use greenroom::model::diagnostic::Diagnostic;

@@ -59,6 +59,7 @@ pub(crate) fn stack(store: &Store, owner: &UserId, name: &str) -> Stack {
             apps: vec![],
             data: BTreeMap::new(),
             size: Size::Small,
+            bundle: None,
         },
         previous: None,
         node: None,

@@ -4,6 +4,7 @@ use greenroom::clock::{SystemClock, SystemIds};
 use greenroom::config::Settings;
 use greenroom::control::{Control, Parts};
 use greenroom::git::Mirrors;
+use greenroom::plans::Bundles;
 use greenroom::providers::Providers;
 use greenroom::recipes::bundle::Bundle;
 use greenroom::store::Store;
@@ -18,7 +19,7 @@ pub async fn token(url: &str) -> String {
         settings: Arc::new(Settings::default()),
         providers: Providers::default(),
         mirrors: Mirrors::new("/nonexistent"),
-        bundle: Arc::new(Bundle::shipped()),
+        bundles: Bundles::open(store.clone(), &Bundle::shipped(), "shipped").await.unwrap(),
         postgres: None,
     });
     let link = control.first_link().await.unwrap().expect("the database is new");
