@@ -104,7 +104,7 @@ impl Control {
         text: &[u8],
         if_match: Option<i64>,
     ) -> Result<AppView> {
-        require_operator(actor)?;
+        require_operator(actor, "apps")?;
         let (descriptor, diagnostics) = self.examine(file, text);
         let descriptor = match descriptor {
             Some(descriptor) if !has_errors(&diagnostics) => descriptor,
@@ -175,7 +175,7 @@ impl Control {
     /// # Errors
     /// `not-found`, `conflict`, `not-allowed`.
     pub async fn remove_app(&self, actor: &Actor, name: &str) -> Result<()> {
-        require_operator(actor)?;
+        require_operator(actor, "apps")?;
         let (name, _) = self.find_app(name)?;
         let view = self.show_app(actor, name.as_str()).await?;
         let in_use = |why: String| {
@@ -295,11 +295,15 @@ impl Control {
     }
 }
 
-fn require_operator(actor: &Actor) -> Result<()> {
+/// Refuses whoever may not change these.
+pub(super) fn require_operator(actor: &Actor, what: &str) -> Result<()> {
     if actor.role() >= Some(Role::Operator) {
         Ok(())
     } else {
-        Err(ControlError::new("not-allowed", "Changing apps takes the role operator"))
+        Err(ControlError::new(
+            "not-allowed",
+            format!("Changing {what} takes the role operator"),
+        ))
     }
 }
 

@@ -6,8 +6,10 @@
 pub mod agents;
 pub mod apps;
 pub mod error;
+pub mod inventory;
 pub mod keeper;
 pub mod runs;
+pub mod search;
 pub mod stacks;
 pub mod users;
 

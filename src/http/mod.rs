@@ -10,6 +10,7 @@ pub mod agents;
 pub mod api;
 pub mod auth;
 pub mod changes;
+pub mod chef;
 pub mod csrf;
 pub mod extract;
 pub mod ops;
@@ -19,6 +20,7 @@ pub mod protect;
 pub mod sse;
 pub mod state;
 pub mod trace;
+pub mod watched;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -41,6 +43,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .merge(api::router().split_for_parts().0)
         .merge(agents::router())
+        .merge(chef::router())
         .merge(ops::router())
         .merge(portal::router())
         .fallback(async || ApiError::new("not-found", "There is nothing at this address"))

@@ -20,8 +20,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-const HEARTBEAT: Duration = Duration::from_secs(15);
-const LIFE: Duration = Duration::from_mins(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const LIFE: Duration = Duration::from_mins(15);
 // Changes come in bursts; what comes within this time is one event.
 const GATHER: Duration = Duration::from_millis(40);
 const FILTERS: usize = 64;
@@ -29,6 +29,13 @@ const FILTER_LENGTH: usize = 200;
 
 // A stream holds a connection and a place in the broadcast; a server's own limit, whoever asks.
 static STREAMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(1024)));
+
+/// A place among the streams that are open.
+pub(super) fn place() -> Result<OwnedSemaphorePermit, ApiError> {
+    Arc::clone(&STREAMS)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::new("too-busy", "Too many event streams are open"))
+}
 
 /// Which topics to hear of.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -55,9 +62,7 @@ pub async fn stream_events(
     Query(query): Query<EventsQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let filters = filters(&query.topics)?;
-    let place = Arc::clone(&STREAMS)
-        .try_acquire_owned()
-        .map_err(|_| ApiError::new("too-busy", "Too many event streams are open"))?;
+    let place = place()?;
     let listener = Listener {
         waiter: Waiter::new(&state, LIFE),
         filters,

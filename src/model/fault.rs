@@ -176,6 +176,9 @@ catalogue! {
     "agent-busy" 409 You, "Another run of the agent is under way", "Wait for it to end, then try again", "One run at a time works on a node, so that two do not undo each other's changes. The lock says which process holds it and for how long; it goes with that process.";
     "clock-skew" 401 Platform, "The node's clock is wrong", "Set the node's clock; its agent corrects itself by the answer's `Date` meanwhile", "A signed request is good for 300 seconds around its making. This one was made too long ago or in the future by the server's clock, or before the server last started.";
     "signature-refused" 401 Platform, "The request is not the node's own", "Look for what stands between node and server and changes requests, or register the node anew", "A node signs each request with its key. The signature does not fit this request, or the same request has been here before.";
+    "object-invalid" 422 You, "The inventory's files have errors", "Correct what is listed; `greenroom apply --plan` shows it again", "A node, datacenter, environment or role was refused by the validator. Every error is listed with file, line and column; nothing was saved.";
+    "query-invalid" 400 You, "The query cannot be read", "Correct it at the column that is given", "A search query broke the grammar: words and `field:value` joined by `AND`, `OR` and `NOT`, with groups, phrases, ranges and the wildcards `*` and `?`. Fuzzy search (`~`) and boosting (`^`) are not offered.";
+    "query-too-wide" 400 You, "The query would look at too much", "Name a field, or begin the word with something else than a wildcard", "A word that begins with a wildcard, or a range, without one field to look in has to look at every value of every document. With this many documents that would take too long.";
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod bundle;
 mod compile;
 mod cron;
 pub mod descriptor;
+pub mod inventory;
 mod json;
 pub mod lint;
 pub mod loader;

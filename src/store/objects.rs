@@ -110,6 +110,29 @@ impl Store {
         })
         .transpose()
     }
+
+    /// The revision that each node reports of each app, by node and app: the facts `apps.APP` or `apps.APP.revision`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn observed_revisions(&self) -> Result<BTreeMap<(String, String), String>> {
+        let rows = sqlx::query(
+            "SELECT d.name, k.path, t.value FROM index_keys k JOIN index_terms t ON t.key_id = k.id \
+             JOIN index_documents d ON d.id = t.document WHERE k.kind = 'node' AND k.path LIKE 'facts.apps.%'",
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let mut observed = BTreeMap::new();
+        for row in rows {
+            let path: &str = row.try_get(1)?;
+            let app = path.trim_start_matches("facts.apps.");
+            let app = app.strip_suffix(".revision").unwrap_or(app);
+            if !app.contains('.') {
+                observed.insert((row.try_get(0)?, app.to_owned()), row.try_get(2)?);
+            }
+        }
+        Ok(observed)
+    }
 }
 
 impl Tx {

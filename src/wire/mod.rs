@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod apps;
 pub mod auth;
+pub mod inventory;
 pub mod problem;
 pub mod runs;
 pub mod stacks;

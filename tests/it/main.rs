@@ -12,6 +12,7 @@ mod launches;
 mod portal;
 mod providers;
 mod recipes;
+mod search;
 mod store;
 mod support;
 mod targets;

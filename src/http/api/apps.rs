@@ -64,7 +64,11 @@ pub struct FileQuery {
 }
 
 impl FileQuery {
-    fn name(&self) -> String {
+    pub(super) fn is_named(&self) -> bool {
+        self.file.is_some()
+    }
+
+    pub(super) fn name(&self) -> String {
         let name = self.file.as_deref().unwrap_or("descriptor.json");
         name.chars().filter(|c| !c.is_control()).take(200).collect()
     }
@@ -109,7 +113,7 @@ pub async fn create_app(
 }
 
 // Control says that it has changed since; whoever named no version has not seen any.
-fn if_registered(mut error: ControlError, code: &'static str, what: String) -> ControlError {
+pub(super) fn if_registered(mut error: ControlError, code: &'static str, what: String) -> ControlError {
     if error.fault.code == "changed-meanwhile" {
         let changed = error.changed.take();
         error = ControlError::new(code, what);
@@ -247,13 +251,13 @@ pub async fn list_revisions(
     ))
 }
 
-fn number<T: std::str::FromStr>(field: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
+pub(super) fn number<T: std::str::FromStr>(field: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
     let number = text.map(str::parse).transpose();
     number.map_err(|_| ControlError::field(field, "give the `next` of an earlier page").into())
 }
 
 // The version in `If-Match`: quoted as the ETag was, or bare.
-fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
     let Some(value) = headers.get(header::IF_MATCH) else {
         return Ok(None);
     };

@@ -3,12 +3,16 @@
 //! The document's `security` names the least role of each address; a test holds every handler to it.
 
 pub mod apps;
+pub mod graph;
+pub mod inventory;
 pub mod page;
 pub mod reference;
 pub mod runs;
+pub mod search;
 pub mod stacks;
 pub mod tokens;
 pub mod users;
+pub mod watch;
 
 use super::sse;
 use super::state::AppState;
@@ -55,6 +59,25 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(apps::show_app, apps::save_app, apps::remove_app))
         .routes(routes!(apps::list_versions))
         .routes(routes!(apps::list_revisions))
+        .routes(routes!(graph::list_dependencies))
+        .routes(routes!(graph::list_dependents))
+        .routes(routes!(graph::show_impact))
+        .routes(routes!(graph::list_running))
+        .routes(routes!(inventory::list_objects, inventory::create_object))
+        .routes(routes!(
+            inventory::show_object,
+            inventory::save_object,
+            inventory::remove_object
+        ))
+        .routes(routes!(inventory::list_object_versions))
+        .routes(routes!(inventory::show_object_diff))
+        .routes(routes!(inventory::restore_object))
+        .routes(routes!(inventory::show_facts, inventory::save_facts))
+        .routes(routes!(inventory::validate_object))
+        .routes(routes!(inventory::apply_files))
+        .routes(routes!(search::list_indexes))
+        .routes(routes!(search::search))
+        .routes(routes!(watch::watch))
         .routes(routes!(stacks::plan_stack))
         .routes(routes!(stacks::list_stacks, stacks::launch_stack))
         .routes(routes!(stacks::show_stack, stacks::destroy_stack))
@@ -78,6 +101,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(reference::list_codes))
         .routes(routes!(reference::show_code))
         .routes(routes!(reference::show_schema))
+        .routes(routes!(reference::show_object_schema))
         .routes(routes!(reference::show_document))
 }
 

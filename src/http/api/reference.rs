@@ -4,6 +4,7 @@ use crate::http::extract::Path;
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::model::fault::{CATALOGUE, CodeEntry, explain};
+use crate::model::inventory::ObjectKind;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -40,6 +41,21 @@ pub async fn show_code(Path(code): Path<String>) -> Result<Json<&'static CodeEnt
 pub async fn show_schema(State(state): State<AppState>) -> ([(HeaderName, &'static str); 1], String) {
     let schema = state.control.app_schema().to_string();
     ([(header::CONTENT_TYPE, "application/schema+json")], schema)
+}
+
+/// Gives the JSON Schema of nodes, datacenters, environments or roles, for editors.
+#[utoipa::path(
+    get, path = "/api/v1/schema/inventory/{kind}", tag = "reference",
+    params(("kind" = String, Path, description = "`node`, `datacenter`, `environment` or `role`")), security(()),
+    responses((status = 200, description = "The schema", body = Object, content_type = "application/schema+json"))
+)]
+pub async fn show_object_schema(
+    State(state): State<AppState>,
+    Path(kind): Path<String>,
+) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
+    let kind = ObjectKind::of(&kind).ok_or_else(|| ApiError::new("not-found", "There is no such kind"))?;
+    let schema = state.control.object_schema(kind).to_string();
+    Ok(([(header::CONTENT_TYPE, "application/schema+json")], schema))
 }
 
 /// Gives the OpenAPI document.

@@ -29,6 +29,9 @@ const OTHERS: &[(&str, &str, Access)] = &[
     ("POST", "/agent/v1/reports", Access::Agent),
     ("POST", "/agent/v1/logs", Access::Agent),
     ("POST", "/agent/v1/keys", Access::Agent),
+    // Chef's addresses.
+    ("GET", "/search/{index}", Access::Role(Role::Viewer)),
+    ("POST", "/search/{index}", Access::Role(Role::Viewer)),
     // Pages that anyone may open: on the way in, and where things went wrong.
     ("GET", "/sign-in", Access::Anyone),
     ("POST", "/sign-in", Access::Anyone),
@@ -110,7 +113,7 @@ fn access(path: &str, operation: &Value) -> Access {
 }
 
 fn is_page(path: &str) -> bool {
-    !path.starts_with("/api/") && !path.starts_with("/agent/")
+    !path.starts_with("/search/") && !path.starts_with("/api/") && !path.starts_with("/agent/")
 }
 
 // Some path of the pattern: everything named in it is the asker's own account or does not exist.

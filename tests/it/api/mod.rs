@@ -6,6 +6,7 @@ mod apps;
 mod authorisation;
 mod document;
 mod events;
+mod inventory;
 mod problems;
 mod runs;
 pub(crate) mod server;

@@ -2,4 +2,4 @@
 
 pub(crate) mod inventory;
 mod nodes;
-mod objects;
+pub(crate) mod objects;
