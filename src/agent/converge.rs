@@ -3,6 +3,7 @@
 //! The first state that fails ends it; the ones after it are not tried. A newer configuration ends it after the state under
 //! way. Whatever ends it, what earlier states changed and nobody has acted on yet stays owed to the next one.
 
+use super::drift::{CORRECTIVE, Enforced};
 use super::folder::Folder;
 use super::journal::Journal;
 use super::link::Delivery;
@@ -145,8 +146,10 @@ pub(super) async fn converge(hands: &Hands, reports: &Reports, assigned: &Assign
         changed_at: BTreeMap::new(),
         running: None,
         streamed: false,
+        enforced: Enforced::load(&hands.folder),
     };
     let outcome = run.apply(assigned, newer).await;
+    run.enforced.save(&hands.folder, assigned);
     if matches!(outcome, Ok(false)) {
         run.say("A newer configuration came; going over to it");
         return false;
@@ -196,6 +199,7 @@ pub(super) async fn report(journal: &Journal, hands: &Hands) -> Report {
         fault: journal.fault.clone(),
         took_ms: journal.took_ms,
         truncated: false,
+        note: String::new(),
     }
 }
 
@@ -210,6 +214,7 @@ struct Run<'a> {
     running: Option<StateReport>,
     // Whether what failed had its output in the log as it came.
     streamed: bool,
+    enforced: Enforced,
 }
 
 impl Run<'_> {
@@ -219,7 +224,7 @@ impl Run<'_> {
                 Fault::new("configuration-refused", "The agent does not understand the configuration").why(&assigned.why),
             );
         };
-        self.check(&configuration.states)?;
+        check(self.hands, &configuration.states)?;
         self.journal.save(&self.hands.folder)?;
         match self.journal.current.take() {
             Some(id) => self.say(&format!("The agent was restarted during {id}; going on there")),
@@ -247,48 +252,6 @@ impl Run<'_> {
         Ok(true)
     }
 
-    // What can be refused is refused before anything is done.
-    fn check(&self, states: &[State]) -> Result<(), Fault> {
-        let mut ids = BTreeSet::new();
-        let refuse = |state: &State, why: &str| {
-            let what = format!("The agent refuses the state {} ({})", state.id, state.origin);
-            Err(Fault::new("configuration-refused", what).why(why))
-        };
-        let named = |name: &str| {
-            let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-            !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.bytes().all(good)
-        };
-        for state in states {
-            if !ids.insert(&state.id) {
-                return refuse(state, "another state has the same id");
-            }
-            let path = match &state.body {
-                StateBody::File { path, .. }
-                | StateBody::Directory { path, .. }
-                | StateBody::Git { path, .. }
-                | StateBody::Database {
-                    engine: DatabaseEngine::Sqlite { path },
-                    ..
-                } => Some(path),
-                StateBody::Execute { cwd, .. } => Some(cwd),
-                StateBody::Service { name, cwd, .. } => {
-                    if !named(name) {
-                        return refuse(state, "a service's name may hold letters, digits, `-`, `_` and `.` only");
-                    }
-                    Some(cwd)
-                }
-                StateBody::Package { .. } | StateBody::Database { .. } => None,
-            };
-            if let Some(path) = path {
-                self.hands.confines.check(path).map_err(|fault| {
-                    let why = format!("in {} ({}): {}", state.id, state.origin, fault.why);
-                    fault.why(why)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
     async fn state(&mut self, state: &State) -> Result<(), Fault> {
         // Done before the agent was killed. A program is not run twice for that; the others only look again.
         let again = self.journal.done.contains(&state.id);
@@ -297,13 +260,14 @@ impl Run<'_> {
         }
         let began = Instant::now();
         self.journal.current = Some(state.id.clone());
-        self.journal.save(&self.hands.folder)?;
         self.running = Some(outcome(&state.id, "running", &state.title, 0));
         let takes_time = matches!(
             state.body,
             StateBody::Git { .. } | StateBody::Execute { .. } | StateBody::Service { .. } | StateBody::Database { .. }
         );
         if takes_time {
+            // The others only look again after a crash.
+            self.journal.save(&self.hands.folder)?;
             self.say(&format!("{} …", state.title));
             // At once: people see what takes the time.
             self.progress(true).await;
@@ -313,6 +277,7 @@ impl Run<'_> {
         self.running = None;
         let took_ms = millis(began);
         let took = show_length(took_ms);
+        let did_something = matches!(applied, Ok(Done::Changed(_)));
         match applied {
             Ok(Done::Unchanged) => {
                 if !again {
@@ -326,10 +291,23 @@ impl Run<'_> {
                 let line = format!("{}: not needed, {why}", state.title);
                 self.hands.logs.detail(&self.stream, &line);
             }
+            Ok(Done::Unknown(why)) => {
+                self.note(outcome(&state.id, "unknown", &why, took_ms));
+            }
             Ok(Done::Changed(note)) => {
-                self.say(&format!("{}: {note} ({took})", state.title));
+                let drift = self.enforced.drift(state);
+                let external = if drift == CORRECTIVE {
+                    ", it had been changed from outside"
+                } else {
+                    ""
+                };
+                self.say(&format!("{}: {note} ({took}){external}", state.title));
                 let note = self.hands.veil.cover(&note).into_owned();
-                self.note(outcome(&state.id, "changed", &note, took_ms));
+                self.note(StateReport {
+                    drift: drift.to_owned(),
+                    diff: self.hands.take_diff(),
+                    ..outcome(&state.id, "changed", &note, took_ms)
+                });
                 self.journal.changed.insert(state.id.clone());
                 self.changed_at.insert(state.id.clone(), Instant::now());
             }
@@ -341,8 +319,12 @@ impl Run<'_> {
                 return Err(fault);
             }
         }
+        self.enforced.note(state);
         self.journal.current = None;
         self.journal.done.insert(state.id.clone());
+        if did_something {
+            self.journal.save(&self.hands.folder)?;
+        }
         self.progress(false).await;
         Ok(())
     }
@@ -399,12 +381,59 @@ impl Run<'_> {
     }
 }
 
+/// Refuses what can be refused before anything is done.
+///
+/// # Errors
+/// `configuration-refused`.
+pub(super) fn check(hands: &Hands, states: &[State]) -> Result<(), Fault> {
+    let mut ids = BTreeSet::new();
+    let refuse = |state: &State, why: &str| {
+        let what = format!("The agent refuses the state {} ({})", state.id, state.origin);
+        Err(Fault::new("configuration-refused", what).why(why))
+    };
+    let named = |name: &str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.bytes().all(good)
+    };
+    for state in states {
+        if !ids.insert(&state.id) {
+            return refuse(state, "another state has the same id");
+        }
+        let path = match &state.body {
+            StateBody::File { path, .. }
+            | StateBody::Directory { path, .. }
+            | StateBody::Git { path, .. }
+            | StateBody::Database {
+                engine: DatabaseEngine::Sqlite { path },
+                ..
+            } => Some(path),
+            StateBody::Execute { cwd, .. } => Some(cwd),
+            StateBody::Service { name, cwd, .. } => {
+                if !named(name) {
+                    return refuse(state, "a service's name may hold letters, digits, `-`, `_` and `.` only");
+                }
+                Some(cwd)
+            }
+            StateBody::Package { .. } | StateBody::Database { .. } => None,
+        };
+        if let Some(path) = path {
+            hands.confines.check(path).map_err(|fault| {
+                let why = format!("in {} ({}): {}", state.id, state.origin, fault.why);
+                fault.why(why)
+            })?;
+        }
+    }
+    Ok(())
+}
+
 fn outcome(id: &str, outcome: &str, note: &str, took_ms: i64) -> StateReport {
     StateReport {
         id: id.to_owned(),
         outcome: outcome.to_owned(),
         note: note.chars().take(500).collect(),
         took_ms,
+        drift: String::new(),
+        diff: String::new(),
     }
 }
 

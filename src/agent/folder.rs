@@ -25,7 +25,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: Arc<File>,
+    _lock: Option<Arc<File>>,
 }
 
 /// Whether the folder could be taken.
@@ -87,10 +87,8 @@ pub(super) struct Identity {
 impl Folder {
     /// Takes the folder, making it where it is not there.
     pub(super) fn take(path: &Path, lock: &str) -> Result<Taken, Fault> {
-        let failed = |error: io::Error| io_fault(&format!("The agent's folder {} cannot be used", path.display()), &error);
-        for folder in [path.to_owned(), path.join("services"), path.join("spool")] {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-        }
+        Self::make(path)?;
+        let failed = |error: io::Error| unusable(path, &error);
         let mut options = OpenOptions::new();
         let file = options
             .create(true)
@@ -112,8 +110,32 @@ impl Folder {
         let _ = file.set_len(0).and_then(|()| file.write_all_at(told.as_bytes(), 0));
         Ok(Taken::Ours(Self {
             path: path.to_owned(),
-            _lock: Arc::new(file),
+            _lock: Some(Arc::new(file)),
         }))
+    }
+
+    /// The folder for someone who only looks at it or leaves a word in it, whoever holds it.
+    pub(super) fn look(path: &Path) -> Result<Self, Fault> {
+        Self::make(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: None,
+        })
+    }
+
+    /// Who holds the folder; nobody where it is free.
+    pub(super) fn holder(path: &Path, lock: &str) -> Option<Holder> {
+        let file = File::open(path.join(lock)).ok()?;
+        let free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        (!free).then(|| Holder::read(path.join(lock)))
+    }
+
+    fn make(path: &Path) -> Result<(), Fault> {
+        for folder in [path.to_owned(), path.join("services"), path.join("spool")] {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| unusable(path, &error))?;
+        }
+        Ok(())
     }
 
     /// A file of the folder.
@@ -205,6 +227,10 @@ impl Folder {
     pub(super) fn is_there(&self) -> bool {
         self.path.is_dir()
     }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Fault {
+    io_fault(&format!("The agent's folder {} cannot be used", path.display()), error)
 }
 
 /// The fault of a failed file operation: `disk-full` where that is the cause, else `state-failed`.

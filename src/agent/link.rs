@@ -6,7 +6,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::model::fault::Fault;
 use crate::model::signature::{SigningKey, sign_request};
-use crate::wire::agent::{LogBatch, NewKey, Register, Registered, SIGNATURE, SecretValue};
+use crate::wire::agent::{LogBatch, MAINTENANCE, NewKey, Register, Registered, SIGNATURE, SecretValue};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-const POLL: Duration = Duration::from_secs(55);
+/// How long the server is asked to wait for a change.
+pub(super) const POLL: Duration = Duration::from_secs(55);
 const CALL: Duration = Duration::from_secs(30);
 // Bodies that are smaller are sent as they are.
 const WORTH_PACKING: usize = 1024;
@@ -79,6 +80,7 @@ struct Shared {
     key: RwLock<Arc<SigningKey>>,
     // How far the server's clock is ahead of ours, in seconds.
     ahead_s: AtomicI64,
+    maintenance: Mutex<Option<String>>,
     // Until when the server wants to be left alone.
     busy_until: Mutex<Option<Instant>>,
 }
@@ -101,6 +103,7 @@ impl Link {
                 node: RwLock::new(node.to_owned()),
                 key: RwLock::new(Arc::new(key)),
                 ahead_s: AtomicI64::new(0),
+                maintenance: Mutex::default(),
                 busy_until: Mutex::default(),
             }),
             longest_pause,
@@ -115,6 +118,11 @@ impl Link {
     /// Whom it speaks for.
     pub(super) fn node(&self) -> String {
         self.shared.node.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why somebody works on the node, where the server says so.
+    pub(super) fn maintenance(&self) -> Option<String> {
+        self.shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Signs with this key from now on.
@@ -135,16 +143,24 @@ impl Link {
     }
 
     /// Asks for the configuration and waits for another than the one of this ETag.
-    pub(super) async fn configuration(&self, etag: Option<&str>) -> Result<Polled, LinkError> {
-        let wait = format!("wait={}", POLL.as_secs());
+    pub(super) async fn configuration(&self, etag: Option<&str>, patience: Duration) -> Result<Polled, LinkError> {
+        let wait = format!("wait={}", patience.as_secs());
         let ask = |mut request: RequestBuilder| {
-            request = request.header("prefer", &wait).timeout(POLL + CALL);
+            request = request.header("prefer", &wait).timeout(patience + CALL);
             match etag {
                 Some(etag) => request.header(IF_NONE_MATCH, etag),
                 None => request,
             }
         };
         let answer = self.send(Method::GET, "configuration", &Packed::default(), ask).await?;
+        let maintenance = answer
+            .headers()
+            .get(MAINTENANCE)
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned);
+        if answer.status().is_success() || answer.status() == StatusCode::NOT_MODIFIED {
+            *self.shared.maintenance.lock().unwrap_or_else(PoisonError::into_inner) = maintenance;
+        }
         match answer.status() {
             StatusCode::NOT_MODIFIED => return Ok(Polled::Same),
             StatusCode::NOT_FOUND => return Ok(Polled::None),

@@ -7,7 +7,9 @@
 
 mod confine;
 mod converge;
+mod drift;
 mod folder;
+mod init;
 mod journal;
 mod keep;
 mod limits;
@@ -15,6 +17,8 @@ mod link;
 mod logs;
 mod offline;
 mod options;
+mod pause;
+mod plan;
 mod poll;
 mod program;
 mod reports;
@@ -22,29 +26,35 @@ mod secrets;
 mod services;
 mod spool;
 mod states;
+mod status;
+mod unit;
+mod work;
 
 use crate::model::fault::Fault;
-use crate::wire::agent::{Report, ReportOutcome};
+use crate::model::id::NodeId;
+use crate::wire::agent::{Registered, StateReport};
 use confine::Confines;
-use converge::{Assigned, converge, report};
+use converge::Assigned;
 use folder::{Folder, Taken};
 use journal::Journal;
 pub use limits::Limits;
 use link::Link;
 use logs::Logs;
-pub use options::{AgentArgs, AgentOptions, Echo};
+pub use options::{AgentArgs, AgentOptions, AgentTask, Echo};
+pub use pause::{Disabled, disable, enable};
 use poll::Poller;
 use program::Surroundings;
 use reports::Reports;
 use secrets::{Secrets, Veil};
 use services::Services;
 use states::Hands;
+pub use status::{Status, status};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+pub use unit::unit_file;
 
-// Services change in bursts; one report tells of a burst.
-const GATHER: Duration = Duration::from_millis(300);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -55,6 +65,12 @@ pub struct Outcome {
     pub changed: usize,
     /// How many were as they should be.
     pub unchanged: usize,
+    /// Of how many a plan cannot know.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown: usize,
+    /// What a plan says of each that is not as it should be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<StateReport>,
     /// Why it failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
@@ -67,6 +83,7 @@ impl Outcome {
             changed: journal.states.iter().filter(|s| s.outcome == "changed").count(),
             unchanged: journal.unchanged as usize,
             fault: journal.fault,
+            ..Self::default()
         }
     }
 
@@ -81,6 +98,11 @@ impl Outcome {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// Runs the agent until it is cancelled, or, with `once`, until it has converged once. Its services go on without it.
 ///
 /// # Errors
@@ -89,6 +111,13 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
     if options.keep {
         keep::keep(&options, cancel).await?;
         return Ok(Outcome::default());
+    }
+    if init::is_wanted(&options) {
+        init::run(&options, cancel).await?;
+        return Ok(Outcome::default());
+    }
+    if options.plan {
+        return offline::plan(&options).await;
     }
     if options.offline {
         return offline::run(&options, cancel).await;
@@ -104,9 +133,10 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
     options.limits.apply()?;
     let identity = folder.identity()?;
     let public_key = identity.key.public().to_string();
-    let node = options.node.clone().ok_or_else(|| {
-        Fault::new("invalid-request", "The agent does not know which node it is on").next("Give the node's id with --node")
-    })?;
+    let registered = folder.load::<Registered>(Registered::NAME);
+    let known = registered.and_then(|r| r.node.parse().ok());
+    // A node of the inventory gets its id when it registers.
+    let node = options.node.clone().or(known).unwrap_or_else(|| NodeId::from_bits(0));
     let link = Link::new(&options.server_url, node.as_str(), identity.key, options.longest_pause)?;
     let veil = Veil::default();
     let logs = Logs::open(&folder, &identity.writer, veil.clone(), None)?;
@@ -123,6 +153,8 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
         veil,
         surroundings,
         services,
+        overlay: Mutex::default(),
+        diff: Mutex::default(),
     };
     let reports = Reports::new(folder.clone());
     let before = Assigned::load(&folder);
@@ -137,7 +169,7 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
         }
     };
     let work = async {
-        let result = work(&options, &hands, &reports, before, assigned).await;
+        let result = work::work(&options, &hands, &reports, &link, before, assigned).await;
         tokio::join!(logs.drained(LAST_WORDS), reports.drained(LAST_WORDS));
         result
     };
@@ -151,66 +183,6 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
     };
     logs.take_up(false);
     Ok(result)
-}
-
-// Converges whenever there is something to converge to, and tells how the services are in between.
-async fn work(
-    options: &AgentOptions,
-    hands: &Hands,
-    reports: &Reports,
-    before: Option<Assigned>,
-    mut assigned: watch::Receiver<Option<Assigned>>,
-) -> Outcome {
-    let mut journal = Journal::load(&hands.folder);
-    if let Some(before) = before {
-        let finished = journal.as_ref().filter(|j| j.etag == before.etag).and_then(|j| j.outcome);
-        let was_well = finished == Some(ReportOutcome::Applied);
-        hands.services.take_over(&before.services(), was_well).await;
-        match (&journal, finished) {
-            (Some(journal), Some(_)) => reports.add(report(journal, hands).await),
-            // Cut short: gone on with below.
-            _ => assigned.mark_changed(),
-        }
-    }
-    let changed = hands.services.changed();
-    loop {
-        tokio::select! {
-            more = assigned.changed() => {
-                if more.is_err() {
-                    return Outcome::default();
-                }
-                let Some(wanted) = assigned.borrow_and_update().clone() else { continue };
-                let newer = assigned.clone();
-                if converge(hands, reports, &wanted, || newer.has_changed().unwrap_or(false)).await {
-                    journal = Journal::load(&hands.folder);
-                    if options.once {
-                        return Outcome::of(journal);
-                    }
-                }
-            }
-            () = changed.notified() => {
-                tokio::time::sleep(GATHER).await;
-                if let Some(journal) = journal.as_ref().filter(|j| j.outcome.is_some()) {
-                    let now = health(journal, hands).await;
-                    if !reports.told(&now) {
-                        reports.add(now);
-                    }
-                }
-            }
-        }
-    }
-}
-
-// How the services are now: a service that was given up makes what was applied a failure.
-async fn health(journal: &Journal, hands: &Hands) -> Report {
-    let mut now = report(journal, hands).await;
-    if now.fault.is_none()
-        && let Some(fault) = hands.services.fault().await
-    {
-        now.outcome = ReportOutcome::Failed;
-        now.fault = Some(hands.veil.cover_fault(fault));
-    }
-    now
 }
 
 // A sandbox that was removed takes its agent's folder along; there is nothing left to do then.

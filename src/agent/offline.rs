@@ -5,8 +5,10 @@
 use super::converge::{Assigned, converge};
 use super::folder::{Folder, Taken, io_fault};
 use super::journal::Journal;
+use super::link::{Link, Polled};
 use super::logs::Logs;
 use super::options::{AgentOptions, Echo};
+use super::plan::{self, Scratch};
 use super::reports::Reports;
 use super::secrets::{Secrets, Veil};
 use super::services::{self, Services};
@@ -14,9 +16,12 @@ use super::states::Hands;
 use super::{Confines, Outcome, Surroundings};
 use crate::model::fault::Fault;
 use crate::model::id::NodeId;
+use crate::wire::agent::Registered;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 // What a configuration may come to.
@@ -33,7 +38,8 @@ pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Re
     };
     let assigned = assigned(options, &folder)?;
     options.limits.apply()?;
-    let hands = hands(options, &folder).await?;
+    let hands = hands(options, &folder, &folder)?;
+    services::sweep_tasks(&hands.surroundings).await;
     let reports = Reports::unheard(folder);
     tokio::select! {
         _ = converge(&hands, &reports, &assigned, || false) => {}
@@ -42,19 +48,55 @@ pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Re
     Ok(Outcome::of(Journal::load(&hands.folder)))
 }
 
-async fn hands(options: &AgentOptions, folder: &Folder) -> Result<Hands, Fault> {
-    let identity = folder.identity()?;
+/// Says what a convergence would do: of a file, of what the server wants now, or without either of the last good configuration.
+/// Another run may hold the folder meanwhile.
+///
+/// # Errors
+/// Where the configuration cannot be had.
+pub(super) async fn plan(options: &AgentOptions) -> Result<Outcome, Fault> {
+    let folder = Folder::look(&options.folder)?;
+    let assigned = if options.offline {
+        assigned(options, &folder)?
+    } else {
+        asked(options, &folder).await?
+    };
+    let scratch = Scratch::new();
+    let hands = hands(options, &folder, &scratch.folder()?)?;
+    Ok(plan::plan(&hands, &assigned).await)
+}
+
+// What the server wants now.
+async fn asked(options: &AgentOptions, folder: &Folder) -> Result<Assigned, Fault> {
+    let server = folder.load::<Registered>(Registered::NAME).ok_or_else(|| {
+        let fault = Fault::new("not-signed-in", "This node is not registered");
+        fault.next("Start the agent with a token once, or give a configuration with --offline --configuration FILE")
+    })?;
+    let link = Link::new(
+        &options.server_url,
+        &server.node,
+        folder.identity()?.key,
+        options.longest_pause,
+    )?;
+    let away = |why: String| Fault::new("server-unreachable", "The server was not asked").why(why);
+    match link.configuration(None, Duration::ZERO).await {
+        Ok(Polled::New(delivery)) => Assigned::check(&server, &delivery, 0),
+        Ok(_) => Err(Fault::new("not-found", "This node has no configuration yet")),
+        Err(error) => Err(away(error.to_string())),
+    }
+}
+
+fn hands(options: &AgentOptions, folder: &Folder, written: &Folder) -> Result<Hands, Fault> {
+    let identity = written.identity()?;
     let veil = Veil::default();
     let echo = options
         .echo
         .clone()
         .unwrap_or_else(|| Echo::new(|line| tracing::info!("{line}")));
-    let logs = Logs::open(folder, &identity.writer, veil.clone(), Some(echo))?;
+    let logs = Logs::open(written, &identity.writer, veil.clone(), Some(echo))?;
     let secrets = Secrets::given(secrets(options)?, veil.clone());
     let node = options.node.clone().unwrap_or_else(|| NodeId::from_bits(0));
     let surroundings = Surroundings::new(&node, folder.path());
     veil.add_given(surroundings.given());
-    services::sweep_tasks(&surroundings).await;
     Ok(Hands {
         confines: Confines::new(options.confined_to.as_deref(), folder.path()),
         services: Services::new(folder.clone(), logs.clone(), secrets.clone(), surroundings.clone())?,
@@ -63,6 +105,8 @@ async fn hands(options: &AgentOptions, folder: &Folder) -> Result<Hands, Fault> 
         secrets,
         veil,
         surroundings,
+        overlay: Mutex::default(),
+        diff: Mutex::default(),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::AgentOptions;
 use super::converge::Assigned;
 use super::folder::Folder;
-use super::link::{Link, LinkError, Polled};
+use super::link::{Link, LinkError, POLL, Polled};
 use crate::wire::agent::{NewKey, Register, Registered};
 use serde_json::json;
 use std::path::PathBuf;
@@ -40,7 +40,8 @@ impl Poller {
         Self {
             token_file: options.token_file.clone(),
             body: Register {
-                node: link.node(),
+                node: options.node.as_ref().map(|node| node.as_str().to_owned()).unwrap_or_default(),
+                name: options.name.clone(),
                 key: public_key,
                 facts,
             },
@@ -68,7 +69,7 @@ impl Poller {
         loop {
             self.rotate().await;
             let asked = Instant::now();
-            match self.link.configuration(etag.as_deref()).await {
+            match self.link.configuration(etag.as_deref(), POLL).await {
                 Ok(Polled::New(delivery)) => match Assigned::check(&server, &delivery, newest) {
                     Ok(wanted) => {
                         attempt = 0;

@@ -142,6 +142,7 @@ fn fitting(mut report: Report) -> Result<Packed, LinkError> {
     report.truncated = true;
     for state in &mut report.states {
         state.note = state.note.chars().take(80).collect();
+        state.diff.clear();
     }
     loop {
         let shorter = packed(&report)?;
@@ -166,6 +167,8 @@ mod tests {
             outcome: "changed".to_owned(),
             note: (0..500).map(|_| rand::random_range('!'..'~')).collect(),
             took_ms: 1,
+            drift: "corrective".to_owned(),
+            diff: "-a\n+b\n".to_owned(),
         };
         let report = Report {
             id: "r".to_owned(),
@@ -177,6 +180,7 @@ mod tests {
             fault: None,
             took_ms: 1,
             truncated: false,
+            note: String::new(),
         };
         assert!(serde_json::to_vec(&report).unwrap().len() > 10_000_000);
         let sent = fitting(report).unwrap();

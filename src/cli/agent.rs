@@ -2,8 +2,9 @@
 
 use super::output::Output;
 use super::{Result, interrupted};
-use crate::agent::{self, AgentArgs, AgentOptions, Echo, Outcome};
+use crate::agent::{self, AgentArgs, AgentOptions, AgentTask, Echo, Outcome, Status};
 use crate::model::fault::Fault;
+use crate::wire::agent::ReportOutcome;
 use crate::wire::problem::Problem;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// Where its folder cannot be used, or another run holds it.
 pub async fn run(args: AgentArgs, output: Output) -> Result {
-    let log = std::env::var("GREENROOM_LOG").unwrap_or_else(|_| if args.offline { "warn" } else { "info" }.into());
+    if let Some(task) = &args.task {
+        return look_after(&args, task, output);
+    }
+    let log = std::env::var("GREENROOM_LOG").unwrap_or_else(|_| if args.offline || args.plan { "warn" } else { "info" }.into());
     crate::telemetry::start(&log, false);
     let cancel = CancellationToken::new();
     let told = cancel.clone();
@@ -22,16 +26,77 @@ pub async fn run(args: AgentArgs, output: Output) -> Result {
         told.cancel();
     });
     let mut options = AgentOptions::from(args);
-    if options.offline && !output.is_json() {
+    if (options.offline || options.plan) && !output.is_json() {
         options.echo = Some(Echo::new(move |line| output.line(line)));
     }
-    let once = options.once;
+    let once = options.once || options.plan;
     let refuse = |fault: Fault| Box::new(Problem::from(fault));
     let outcome = agent::run(options, cancel).await.map_err(refuse)?;
     if !once {
         return Ok(ExitCode::SUCCESS);
     }
     Ok(conclude(outcome, output))
+}
+
+fn look_after(args: &AgentArgs, task: &AgentTask, output: Output) -> Result {
+    let refuse = |fault: Fault| Box::new(Problem::from(fault));
+    match task {
+        AgentTask::Disable { reason, until } => {
+            let disabled = agent::disable(&args.folder, reason, *until).map_err(refuse)?;
+            let end = until.map_or_else(|| "until it is enabled".to_owned(), |until| format!("until {until}"));
+            output.result(&disabled, || format!("The agent changes nothing {end}: {reason}"));
+        }
+        AgentTask::Enable => {
+            let was = agent::enable(&args.folder).map_err(refuse)?;
+            let said = if was {
+                "The agent acts again"
+            } else {
+                "The agent was not disabled"
+            };
+            output.result(&serde_json::json!({ "was_disabled": was }), || said.to_owned());
+        }
+        AgentTask::Status => show(&agent::status(&args.folder).map_err(refuse)?, output),
+        AgentTask::Unit => output.text(agent::unit_file(args)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(status: &Status, output: Output) {
+    if output.is_json() {
+        return output.json(status);
+    }
+    let shown = |outcome: Option<ReportOutcome>| match outcome {
+        Some(ReportOutcome::Applied) => "applied",
+        Some(ReportOutcome::Failed) => "failed",
+        _ => "under way, or cut short",
+    };
+    let last = status.began.map(|began| {
+        let changed = match status.changed {
+            0 => String::new(),
+            count => format!(", {count} changed"),
+        };
+        format!("{} at {began}{changed}", shown(status.outcome))
+    });
+    let disabled = status.disabled.as_ref().map(|d| {
+        let until = d.until.map(|until| format!(", until {until}")).unwrap_or_default();
+        format!("since {}{until}: {}", d.since, d.reason)
+    });
+    output.fields(&[
+        ("agent", status.running.clone().unwrap_or_else(|| "not running".to_owned())),
+        ("node", status.node.clone().unwrap_or_else(|| "not registered".to_owned())),
+        ("disabled", disabled.unwrap_or_default()),
+        ("configuration", status.configuration.clone().unwrap_or_default()),
+        ("last run", last.unwrap_or_default()),
+        ("fault", status.fault.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (
+            "unsent",
+            if status.unsent > 0 {
+                format!("{} reports", status.unsent)
+            } else {
+                String::new()
+            },
+        ),
+    ]);
 }
 
 fn conclude(outcome: Outcome, output: Output) -> ExitCode {

@@ -78,7 +78,7 @@ pub(super) async fn wait(tools: &Tools, cx: &StepContext, input: &Input) -> Resu
                         .unwrap_or_else(|| Fault::new("state-failed", "The agent could not apply the configuration"));
                     return Err(StepError::Final(fault));
                 }
-                ReportOutcome::Converging => {}
+                ReportOutcome::Converging | ReportOutcome::Audited | ReportOutcome::Disabled => {}
             }
         }
         if node.public_key.is_none() && began.elapsed() > FIRST_WORD {

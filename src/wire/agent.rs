@@ -21,8 +21,12 @@ use serde::{Deserialize, Serialize};
 /// A node says who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register {
-    /// The node's id, given by its provider.
+    /// The node's id, given by its provider; empty where it has none yet.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub node: String,
+    /// Its name in the inventory, where it is to be one of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The public key it made: 64 hexadecimal digits.
     pub key: String,
     /// Operating system, architecture, host name, agent version, isolation.
@@ -46,6 +50,9 @@ impl Registered {
 /// The header with the server's signature of a configuration for this node: `issued=MILLISECONDS;sig=BASE64`, of
 /// [`crate::model::signature::document`].
 pub const SIGNATURE: &str = "greenroom-signature";
+
+/// The header that says why somebody works on the node: nothing must be changed meanwhile.
+pub const MAINTENANCE: &str = "greenroom-maintenance";
 
 /// A node takes another key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +106,9 @@ pub struct Report {
     /// Whether parts of `states` were left out because there were too many.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// Why nothing was done.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// What a convergence came to.
@@ -111,6 +121,10 @@ pub enum ReportOutcome {
     Applied,
     /// A state could not be made so; the ones after it were not tried.
     Failed,
+    /// Nothing was changed: `states` holds what would be.
+    Audited,
+    /// Nothing was looked at, because someone told the agent to keep its hands off.
+    Disabled,
 }
 
 /// What became of a state.
@@ -118,13 +132,20 @@ pub enum ReportOutcome {
 pub struct StateReport {
     /// Its id.
     pub id: String,
-    /// `changed`, `failed`, `skipped` or `running`.
+    /// `changed`, `failed`, `skipped` or `running`; of a plan `would_change`, `would_fail` or `unknown`.
     pub outcome: String,
     /// What was done, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
     /// How long it took, in milliseconds.
     pub took_ms: i64,
+    /// Why it was not as it should be: `corrective` where someone else changed it since it was made so, `intentional` where
+    /// something else is wanted now.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub drift: String,
+    /// The difference of a file's text, at most 4 KiB.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub diff: String,
 }
 
 /// How a service is.

@@ -193,6 +193,16 @@ impl Services {
         }
     }
 
+    /// What making it run as wanted would do, if anything.
+    pub(super) fn would(&self, wanted: &Wanted) -> Option<String> {
+        let record = self.record(&wanted.name);
+        match record.filter(|r| process::Running::find(r.pid, r.ticks).is_some()) {
+            Some(record) if record.identity == wanted.identity() => None,
+            Some(_) => Some(format!("restarted {}", wanted.name)),
+            None => Some(format!("started {}", wanted.name)),
+        }
+    }
+
     /// Makes a service run as wanted; what was done, if anything.
     ///
     /// # Errors

@@ -37,6 +37,9 @@ impl Hands {
         else {
             return Ok(Done::Unchanged);
         };
+        if self.is_plan() {
+            return Ok(Done::Unknown("a plan asks no databases".to_owned()));
+        }
         let scripts = Scripts {
             schema: schema.as_deref().map(|path| script(name, "schema", path)).transpose()?,
             fixture: fixture.as_deref().map(|path| script(name, "fixture", path)).transpose()?,

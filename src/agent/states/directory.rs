@@ -11,18 +11,23 @@ impl Hands {
         let real = self.confines.check(path)?;
         let bits = mode_bits(mode)?;
         let failed = |error| io_fault(&format!("The folder {path} cannot be made"), &error);
-        let was_there = real.is_dir();
-        if !was_there {
-            fs::create_dir_all(&real).map_err(failed)?;
+        let before = self.folder_bits(&real).map_err(failed)?;
+        if self.is_plan() {
+            self.pretend_folder(&real, bits);
+        } else {
+            if before.is_none() {
+                fs::create_dir_all(&real).map_err(failed)?;
+            }
+            // The mode given at creation is cut by the umask.
+            let now = fs::metadata(&real).map_err(failed)?.permissions().mode() & 0o7777;
+            if now != bits {
+                fs::set_permissions(&real, fs::Permissions::from_mode(bits)).map_err(failed)?;
+            }
         }
-        let now = fs::metadata(&real).map_err(failed)?.permissions().mode() & 0o7777;
-        if now != bits {
-            fs::set_permissions(&real, fs::Permissions::from_mode(bits)).map_err(failed)?;
-        }
-        Ok(match (was_there, now == bits) {
-            (true, true) => Done::Unchanged,
-            (true, false) => Done::Changed(format!("mode {now:04o} became {bits:04o}")),
-            (false, _) => Done::Changed(format!("made {path}")),
+        Ok(match before {
+            Some(now) if now == bits => Done::Unchanged,
+            Some(now) => Done::Changed(format!("mode {now:04o} became {bits:04o}")),
+            None => Done::Changed(format!("made {path}")),
         })
     }
 }

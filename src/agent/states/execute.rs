@@ -19,6 +19,10 @@ impl Hands {
             return Ok(Done::Unchanged);
         };
         let folder = self.confines.check(cwd)?;
+        if self.is_plan() {
+            self.pretend_command(state.guards.creates.as_deref());
+            return Ok(Done::Changed(format!("ran {}", command.join(" "))));
+        }
         let mut env = self.secrets.resolve(env).await?;
         self.surroundings.add_path(&mut env, path);
         let limit = Duration::from_secs(*timeout_s);

@@ -2,13 +2,15 @@
 
 use super::{Done, Hands, mode_bits};
 use crate::agent::folder::io_fault;
-use crate::machine::files;
 use crate::model::fault::Fault;
 use similar::{ChangeTag, TextDiff};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::PoisonError;
 
 const DIFF_LINES: usize = 20;
+// How much of a difference goes into a report.
+const DIFF_BYTES: usize = 4096;
 const DIFF_LIMIT: usize = 256 * 1024;
 
 impl Hands {
@@ -16,27 +18,23 @@ impl Hands {
         let real = self.confines.check(path)?;
         let bits = mode_bits(mode)?;
         let failed = |error| io_fault(&format!("The file {path} cannot be written"), &error);
-        let before = match fs::read(&real) {
-            Ok(bytes) => Some(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(failed(error)),
-        };
-        if before.as_deref() == Some(content.as_bytes()) {
-            let now = fs::metadata(&real).map_err(failed)?.permissions().mode() & 0o7777;
-            if now == bits {
+        let before = self.read_file(&real).map_err(failed)?;
+        if let Some((bytes, now)) = &before
+            && bytes == content.as_bytes()
+        {
+            if *now == bits {
                 return Ok(Done::Unchanged);
             }
-            fs::set_permissions(&real, fs::Permissions::from_mode(bits)).map_err(failed)?;
+            if !self.is_plan() {
+                fs::set_permissions(&real, fs::Permissions::from_mode(bits)).map_err(failed)?;
+            }
             return Ok(Done::Changed(format!("mode {now:04o} became {bits:04o}")));
         }
-        if let Some(folder) = real.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        files::replace(&real, content.as_bytes(), bits).map_err(failed)?;
+        self.put_file(&real, content.as_bytes(), bits).map_err(failed)?;
         Ok(Done::Changed(match before {
             _ if secret => "written; its content is secret".to_owned(),
             None => format!("written, {} bytes", content.len()),
-            Some(before) => self.difference(&String::from_utf8_lossy(&before), content, stream),
+            Some((before, _)) => self.difference(&String::from_utf8_lossy(&before), content, stream),
         }))
     }
 
@@ -48,12 +46,18 @@ impl Hands {
         let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
         let (added, removed) = (count(ChangeTag::Insert), count(ChangeTag::Delete));
         let unified = diff.unified_diff().context_radius(1).to_string();
-        for line in unified.lines().take(DIFF_LINES) {
-            self.logs.line(stream, &format!("  {line}"));
+        if !self.is_plan() {
+            for line in unified.lines().take(DIFF_LINES) {
+                self.logs.line(stream, &format!("  {line}"));
+            }
+            if unified.lines().count() > DIFF_LINES {
+                self.logs.line(stream, "  …");
+            }
         }
-        if unified.lines().count() > DIFF_LINES {
-            self.logs.line(stream, "  …");
-        }
+        let shown = unified.floor_char_boundary(DIFF_BYTES.min(unified.len()));
+        let mut diff = self.diff.lock().unwrap_or_else(PoisonError::into_inner);
+        *diff = self.veil.cover(&unified[..shown]).into_owned();
+        drop(diff);
         format!("{added} lines added, {removed} removed")
     }
 }

@@ -55,6 +55,17 @@ impl Hands {
         }
         let real = self.confines.check(path)?;
         let git = Git::new(self, stream)?;
+        if self.is_plan() {
+            self.pretend_folder(&real, 0o755);
+            let head = git.head(&real).await?;
+            return Ok(if head == commit {
+                Done::Unchanged
+            } else {
+                // What the commit holds is not known before it is fetched.
+                self.pretend_command(None);
+                Done::Changed(format!("checked out {}", short(commit)))
+            });
+        }
         let failed = |error| io_fault(&format!("The folder {path} cannot be made"), &error);
         if real.join(".git").is_dir() {
             return git.bring(&real, repository, commit).await;
@@ -110,14 +121,22 @@ impl<'a> Git<'a> {
         })
     }
 
+    // The commit that is checked out; empty where none is.
+    async fn head(&self, folder: &Path) -> Result<String, Fault> {
+        if !folder.join(".git").is_dir() {
+            return Ok(String::new());
+        }
+        let head = self.ask(folder, &["rev-parse", "--verify", "--quiet", "HEAD"]).await?;
+        Ok(head.text.trim().to_owned())
+    }
+
     // Brings an existing checkout to the commit.
     async fn bring(&self, folder: &Path, repository: &str, commit: &str) -> Result<Done, Fault> {
         // Left by a git that was killed with the agent before; none runs now.
         for lock in ["index.lock", "HEAD.lock", "shallow.lock"] {
             let _ = fs::remove_file(folder.join(".git").join(lock));
         }
-        let head = self.ask(folder, &["rev-parse", "--verify", "--quiet", "HEAD"]).await?;
-        let head = head.text.trim().to_owned();
+        let head = self.head(folder).await?;
         if head == commit {
             let status = self.ask(folder, &["status", "--porcelain", "--untracked-files=no"]).await?;
             if status.is_good() && status.text.trim().is_empty() {

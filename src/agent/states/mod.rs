@@ -5,6 +5,7 @@ mod directory;
 mod execute;
 mod file;
 mod git;
+mod overlay;
 mod package;
 
 use super::confine::Confines;
@@ -16,8 +17,10 @@ use super::services::{Services, Wanted};
 use crate::machine::processes;
 use crate::model::configuration::{Guards, State, StateBody};
 use crate::model::fault::Fault;
+use overlay::Overlay;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const GUARD: Duration = Duration::from_mins(1);
@@ -39,6 +42,10 @@ pub(super) struct Hands {
     pub(super) confines: Confines,
     /// The services.
     pub(super) services: Services,
+    /// What a plan pretends; nothing while states are made true.
+    pub(super) overlay: Mutex<Option<Overlay>>,
+    /// The difference that the state under way makes, for people.
+    pub(super) diff: Mutex<String>,
 }
 
 /// What became of a state.
@@ -50,6 +57,8 @@ pub(super) enum Done {
     Changed(String),
     /// A guard says that it need not be; which.
     Skipped(String),
+    /// Only in a plan: it cannot be known without doing it; why.
+    Unknown(String),
 }
 
 impl Hands {
@@ -58,8 +67,8 @@ impl Hands {
     /// # Errors
     /// Why it cannot be made true.
     pub(super) async fn apply(&self, state: &State, changed: impl Fn(&str) -> bool, stream: &str) -> Result<Done, Fault> {
-        if let Some(why) = self.kept_from(state, changed, stream).await? {
-            return Ok(Done::Skipped(why));
+        if let Some(done) = self.kept_from(state, changed, stream).await? {
+            return Ok(done);
         }
         match &state.body {
             StateBody::Package {
@@ -90,6 +99,9 @@ impl Hands {
         let Some(wanted) = Wanted::of(body) else {
             return Ok(Done::Unchanged);
         };
+        if self.is_plan() {
+            return Ok(self.services.would(&wanted).map_or(Done::Unchanged, Done::Changed));
+        }
         let done = self.services.put(&wanted).await?;
         if let Some(ready) = &wanted.ready {
             self.services
@@ -99,8 +111,14 @@ impl Hands {
         Ok(done.map_or(Done::Unchanged, Done::Changed))
     }
 
+    /// The difference that the last state made, and forgets it.
+    pub(super) fn take_diff(&self) -> String {
+        std::mem::take(&mut *self.diff.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     // The guard that says that the state need not be made true, for people.
-    async fn kept_from(&self, state: &State, changed: impl Fn(&str) -> bool, stream: &str) -> Result<Option<String>, Fault> {
+    async fn kept_from(&self, state: &State, changed: impl Fn(&str) -> bool, stream: &str) -> Result<Option<Done>, Fault> {
+        let skipped = |why: String| Ok(Some(Done::Skipped(why)));
         let Guards {
             only_if,
             not_if,
@@ -110,22 +128,25 @@ impl Hands {
         if let Some(id) = after
             && !changed(id)
         {
-            return Ok(Some(format!("{id} did not change")));
+            return skipped(format!("{id} did not change"));
         }
         if let Some(path) = creates
-            && Path::new(path).exists()
+            && self.is_there(Path::new(path))
         {
-            return Ok(Some(format!("{path} is there")));
+            return skipped(format!("{path} is there"));
+        }
+        if self.is_plan() && (only_if.is_some() || not_if.is_some()) {
+            return Ok(Some(Done::Unknown("its guard is a program, and a plan runs none".to_owned())));
         }
         if let Some(command) = only_if
             && !self.guard(state, command, stream).await?
         {
-            return Ok(Some(format!("{} does not end with 0", command.join(" "))));
+            return skipped(format!("{} does not end with 0", command.join(" ")));
         }
         if let Some(command) = not_if
             && self.guard(state, command, stream).await?
         {
-            return Ok(Some(format!("{} ends with 0", command.join(" "))));
+            return skipped(format!("{} ends with 0", command.join(" ")));
         }
         Ok(None)
     }

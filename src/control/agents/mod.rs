@@ -74,7 +74,7 @@ impl Control {
     ///
     /// # Errors
     /// `not-found` for a node that is gone.
-    pub async fn node_configuration(&self, node: &NodeId) -> Result<Option<Wish>> {
+    pub async fn agent_wish(&self, node: &NodeId) -> Result<Option<Wish>> {
         match &self.known_node(node).await?.desired {
             Some(hash) => Ok(Some(self.fleet.wish(node, hash).await?)),
             None => Ok(None),
@@ -84,7 +84,7 @@ impl Control {
     /// The hash of the configuration a node should have.
     ///
     /// # Errors
-    /// As [`Self::node_configuration`].
+    /// As [`Self::agent_wish`].
     pub async fn node_desired(&self, node: &NodeId) -> Result<Option<String>> {
         Ok(self.known_node(node).await?.desired.clone())
     }
@@ -151,6 +151,8 @@ impl Control {
             ReportOutcome::Converging => "converging",
             ReportOutcome::Applied => "applied",
             ReportOutcome::Failed => "failed",
+            ReportOutcome::Audited => "audited",
+            ReportOutcome::Disabled => "disabled",
         };
         let body = serde_json::to_value(report).map_err(|e| Fault::new("internal", "A report cannot be stored").why(e))?;
         let mut tx = self.store.journal().await?;

@@ -76,7 +76,7 @@ async fn show_configuration(Agent(node): Agent, State(state): State<AppState>, h
             };
         }
     }
-    let wish = state.control.node_configuration(&node).await?;
+    let wish = state.control.agent_wish(&node).await?;
     let wish = wish.ok_or_else(|| ApiError::new("not-found", "The node has no configuration yet"))?;
     let headers = [
         (header::ETAG, format!("\"{}\"", wish.hash)),

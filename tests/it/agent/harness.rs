@@ -13,7 +13,9 @@ use greenroom::model::configuration::NodeConfiguration;
 use greenroom::model::id::NodeId;
 use greenroom::model::secret;
 use greenroom::model::signature::{Claim, PublicKey, SigningKey, content_digest, document};
-use greenroom::wire::agent::{LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SIGNATURE, SecretValue};
+use greenroom::wire::agent::{
+    LogBatch, MAINTENANCE, NewKey, Register, Registered, Report, ReportOutcome, SIGNATURE, SecretValue,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,11 @@ struct Told {
     // Signatures that have been here.
     seen: BTreeSet<String>,
     configuration: Option<(String, String)>,
+    // Why somebody works on the node.
+    maintenance: Option<String>,
+    // How long it wants to be left alone, and how often it was not.
+    busy: Option<u64>,
+    turned_away: usize,
     // What someone in between makes of a document.
     altered: Option<String>,
     secrets: BTreeMap<String, String>,
@@ -79,6 +86,22 @@ impl AgentServer {
     /// Answers nothing but 503 from now on, or answers again.
     pub fn away(&self, away: bool) {
         self.told.lock().unwrap().away = away;
+    }
+
+    /// Says that somebody works on the node, or no longer.
+    pub fn maintenance(&self, reason: Option<&str>) {
+        self.told.lock().unwrap().maintenance = reason.map(str::to_owned);
+        self.changed.notify_waiters();
+    }
+
+    /// Asks everybody to come back in so many seconds, or takes them again.
+    pub fn busy(&self, seconds: Option<u64>) {
+        self.told.lock().unwrap().busy = seconds;
+    }
+
+    /// How many were asked to come back.
+    pub fn turned_away(&self) -> usize {
+        self.told.lock().unwrap().turned_away
     }
 
     /// Has a clock that is this far ahead of the node's.
@@ -212,17 +235,22 @@ async fn register(State(server): State<AgentServer>, headers: HeaderMap, Json(bo
     if told.away {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
+    if let Some(seconds) = told.busy {
+        told.turned_away += 1;
+        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())]).into_response();
+    }
     if bearer(&headers) != "one-time" || body.key.parse::<PublicKey>().is_err() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     told.keys.push(body.key);
-    told.node.clone_from(&body.node);
+    let node = if body.node.is_empty() {
+        NodeId::from_bits(7).as_str().to_owned()
+    } else {
+        body.node
+    };
+    told.node.clone_from(&node);
     let server_key = server.key.public().to_string();
-    Json(Registered {
-        node: body.node,
-        server_key,
-    })
-    .into_response()
+    Json(Registered { node, server_key }).into_response()
 }
 
 async fn configuration(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap) -> Response {
@@ -240,13 +268,18 @@ async fn configuration(State(server): State<AgentServer>, uri: Uri, headers: Hea
             }
             (told.configuration.clone(), told.node.clone(), told.altered.clone())
         };
+        let maintenance = server.told.lock().unwrap().maintenance.clone();
         match now {
             Some((etag, body)) if known.as_ref() != Some(&etag) => {
                 let issued = SystemClock.now().0;
                 let signed = document(&node, etag.trim_matches('"'), issued, body.as_bytes());
                 let signature = format!("issued={issued};sig={}", server.key.sign(&signed));
                 let headers = [("etag", etag), (SIGNATURE, signature)];
-                return (headers, altered.unwrap_or(body)).into_response();
+                let mut answer = (headers, altered.unwrap_or(body)).into_response();
+                if let Some(reason) = maintenance {
+                    answer.headers_mut().insert(MAINTENANCE, reason.parse().unwrap());
+                }
+                return answer;
             }
             now if Instant::now() > until => {
                 return now
@@ -322,6 +355,7 @@ pub struct Node {
     pub folder: PathBuf,
     pub id: NodeId,
     url: String,
+    more: Vec<String>,
     agent: Option<std::process::Child>,
     _temporary: tempfile::TempDir,
 }
@@ -340,6 +374,18 @@ pub fn path() -> &'static str {
 
 impl Node {
     pub fn new(server: &AgentServer) -> Self {
+        Self::with(server, &[])
+    }
+
+    /// One of the inventory's own, with these further arguments.
+    pub fn of_the_inventory(server: &AgentServer, more: &[&str]) -> Self {
+        let mut more = more.to_vec();
+        more.extend(["--name", "web-1"]);
+        Self::with(server, &more)
+    }
+
+    /// A node whose agent has these further arguments.
+    pub fn with(server: &AgentServer, more: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().canonicalize().unwrap();
         for name in ["agent", "home", "tmp", "apps"] {
@@ -350,6 +396,7 @@ impl Node {
             folder,
             id: NodeId::from_bits(SystemIds.next()),
             url: server.url.clone(),
+            more: more.iter().map(|&word| word.to_owned()).collect(),
             agent: None,
             _temporary: temporary,
         }
@@ -369,7 +416,8 @@ impl Node {
             .open(self.folder.join("agent.log"))
             .unwrap();
         command
-            .args(["agent", "--server", &self.url, "--node", self.id.as_str()])
+            .args(["agent", "--server", &self.url])
+            .args(&self.more)
             .arg("--folder")
             .arg(self.folder.join("agent"))
             .arg("--token-file")
@@ -377,6 +425,11 @@ impl Node {
             .arg("--confined-to")
             .arg(&self.folder)
             .args(["--longest-pause-ms", "200"])
+            .args(if self.more.iter().any(|word| word == "--name") {
+                vec![]
+            } else {
+                vec!["--node", self.id.as_str()]
+            })
             .env_clear()
             .env("PATH", path())
             .env("HOME", self.folder.join("home"))
@@ -390,6 +443,15 @@ impl Node {
     pub fn begin(&mut self) {
         assert!(self.agent.is_none());
         self.agent = Some(self.command().spawn().unwrap());
+    }
+
+    pub fn agent_pid(&self) -> u32 {
+        self.agent.as_ref().expect("the agent runs").id()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        let agent = self.agent.as_mut();
+        agent.is_none_or(|agent| agent.try_wait().unwrap().is_some())
     }
 
     /// kill -9 of the agent, and of nothing else.

@@ -1,9 +1,12 @@
 //! The agent as a program, against a server that speaks its protocol and can be made to misbehave.
 
 pub mod converge;
+mod day;
+mod first;
 pub mod harness;
 mod hostile;
 mod offline;
+mod plan;
 mod protocol;
 mod services;
 mod survive;

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-struct Machine {
-    folder: PathBuf,
+pub struct Machine {
+    pub folder: PathBuf,
     _temporary: tempfile::TempDir,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         Self {
             folder: temporary.path().canonicalize().unwrap(),
@@ -19,19 +19,20 @@ impl Machine {
         }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
     }
 
-    fn command(&self, states: &Value, more: &[&str]) -> Command {
+    pub fn command(&self, states: &Value, more: &[&str]) -> Command {
         let file = self.folder.join("configuration.json");
         std::fs::write(&file, json!({ "format": 1, "states": states }).to_string()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
         command
-            .args(["agent", "--once", "--offline", "--configuration"])
+            .args(["agent", "--offline", "--configuration"])
             .arg(&file)
             .arg("--folder")
             .arg(self.folder.join("agent"))
+            .args(if more.contains(&"--plan") { &[][..] } else { &["--once"] })
             .args(more)
             .env_clear()
             .env("PATH", path())
@@ -39,28 +40,28 @@ impl Machine {
         command
     }
 
-    fn run(&self, states: &Value, more: &[&str]) -> Ended {
+    pub fn run(&self, states: &Value, more: &[&str]) -> Ended {
         Ended(self.command(states, more).output().unwrap())
     }
 }
 
-struct Ended(Output);
+pub struct Ended(Output);
 
 impl Ended {
-    fn code(&self) -> Option<i32> {
+    pub fn code(&self) -> Option<i32> {
         self.0.status.code()
     }
 
-    fn out(&self) -> String {
+    pub fn out(&self) -> String {
         String::from_utf8_lossy(&self.0.stdout).into_owned()
     }
 
-    fn err(&self) -> String {
+    pub fn err(&self) -> String {
         String::from_utf8_lossy(&self.0.stderr).into_owned()
     }
 }
 
-fn file(path: &str, content: &str) -> Value {
+pub fn file(path: &str, content: &str) -> Value {
     state(
         &format!("file/{path}"),
         "file",
@@ -68,7 +69,7 @@ fn file(path: &str, content: &str) -> Value {
     )
 }
 
-fn execute(id: &str, cwd: &Path, script: &str) -> Value {
+pub fn execute(id: &str, cwd: &Path, script: &str) -> Value {
     let command = ["/bin/sh", "-c", script];
     state(
         id,

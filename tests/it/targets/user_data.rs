@@ -65,7 +65,9 @@ fn longer_user_data_is_compressed_and_the_longest_gives_way_to_a_stub() {
     assert_eq!(compressed.bytes[4..8], [0; 4], "no time is in it");
     assert_eq!(compressed, cloud_init(&same(60), None, &Options::default()).unwrap());
 
-    let noise: Vec<String> = (0_u64..4000).map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let noise: Vec<String> = (0_u64..4000)
+        .map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect();
     let long = configuration(json!([file("/etc/noise", &noise.concat())]));
     let found = cloud_init(&long, None, &Options::default()).unwrap_err();
     assert!(shown(&found).contains("error[user-data-too-long]"), "{}", shown(&found));
