@@ -6,14 +6,17 @@
 mod agent;
 mod app;
 pub mod app_check;
+mod apply;
 pub mod connect;
 pub mod demo;
 mod explain;
 mod follow;
 mod login;
+mod object;
 pub mod output;
 pub mod recipe;
 mod run;
+mod search;
 pub mod serve;
 mod stack;
 mod start;
@@ -22,6 +25,7 @@ mod token;
 mod user;
 
 use crate::model::fault::Fault;
+use crate::model::inventory::ObjectKind;
 use crate::wire::problem::Problem;
 use clap::{CommandFactory, Parser, Subcommand};
 use output::Output;
@@ -62,6 +66,22 @@ enum Command {
     Stack(stack::StackArgs),
     /// Register apps and look at their revisions
     App(app::AppArgs),
+    /// Make the inventory what a folder of files says, with the difference first
+    Apply(apply::ApplyArgs),
+    /// Look at nodes, their facts and their history
+    Node(object::NodeArgs),
+    /// Look at datacenters and their history
+    Datacenter(object::ObjectArgs),
+    /// Look at environments and their history
+    Environment(object::ObjectArgs),
+    /// Look at roles and their history
+    Role(object::ObjectArgs),
+    /// Search nodes, apps, stacks and the rest
+    Search(search::SearchArgs),
+    /// Say what would stop without a node or a datacenter
+    Impact(search::ImpactArgs),
+    /// Say which revision of each app runs where
+    Running(search::RunningArgs),
     /// Look at what is being done, and say something to it
     Run(run::RunArgs),
     /// Keep the address and token of a server
@@ -129,6 +149,14 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Serve(args) => start::run(args, output).await,
         Command::Stack(args) => stack::run(args, output).await,
         Command::App(args) => app::run(args, output).await,
+        Command::Apply(args) => apply::run(args, output).await,
+        Command::Node(args) => object::run_node(args, output).await,
+        Command::Datacenter(args) => object::run(ObjectKind::Datacenter, args, output).await,
+        Command::Environment(args) => object::run(ObjectKind::Environment, args, output).await,
+        Command::Role(args) => object::run(ObjectKind::Role, args, output).await,
+        Command::Search(args) => search::run(args, output).await,
+        Command::Impact(args) => search::run_impact(args, output).await,
+        Command::Running(args) => search::run_running(args, output).await,
         Command::Run(args) => run::run(args, output).await,
         Command::Login(args) => login::run(args, output).await,
         Command::Token(args) => token::run(args, output).await,

@@ -17,11 +17,15 @@ pub mod watch;
 use super::sse;
 use super::state::AppState;
 use crate::wire::problem::Problem;
+use axum::extract::DefaultBodyLimit;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
+
+// Twenty thousand small files.
+const FILES_LIMIT: usize = 32 * 1024 * 1024;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -74,7 +78,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(inventory::restore_object))
         .routes(routes!(inventory::show_facts, inventory::save_facts))
         .routes(routes!(inventory::validate_object))
-        .routes(routes!(inventory::apply_files))
+        // A company's whole inventory comes as one request.
+        .routes(routes!(inventory::apply_files).layer(DefaultBodyLimit::max(FILES_LIMIT)))
         .routes(routes!(search::list_indexes))
         .routes(routes!(search::search))
         .routes(routes!(watch::watch))

@@ -15,7 +15,9 @@ fn the_first_page_names_every_group() {
 #[test]
 fn the_groups_say_what_they_can_do() {
     let mut all = String::new();
-    for group in ["stack", "app", "run", "token", "user", "recipe"] {
+    for group in [
+        "stack", "app", "node", "role", "apply", "search", "run", "token", "user", "recipe",
+    ] {
         all += &help(&[group, "-h"]);
         all += "\n========\n";
     }

@@ -18,7 +18,7 @@ fn a_command_line_that_is_not_understood_exits_with_2_and_says_why() {
             "write it like catalogue/db=fixture",
         ),
         (&["stack", "launch", "shop", "--size", "huge"], "small or medium or large"),
-        (&["stakc"], "a similar subcommand exists: 'stack'"),
+        (&["stakc"], "some similar subcommands exist: 'search', 'stack'"),
         (
             &["user", "create", "ada", "--role", "king"],
             "use viewer, member, operator or admin",

@@ -181,6 +181,72 @@ async fn a_plan_is_shown_and_a_launch_that_cannot_be_is_refused_with_the_nearest
 }
 
 #[tokio::test]
+async fn the_example_inventory_is_planned_applied_searched_and_taken_back() {
+    let server = Server::start().await;
+    server.login();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/inventory");
+    let plan = server.run(&["apply", "-f", example, "--plan"]);
+    assert_eq!(plan.code(), Some(2), "{plan}");
+    assert!(plan.out().contains("create node web1.north.example.org"), "{plan}");
+    assert!(server.run(&["node", "list"]).ok().contains("There are none"));
+    let done = server.run(&["apply", "-f", example]).ok();
+    assert!(done.contains("Applied:") && done.contains("0 changed, 0 removed"), "{done}");
+    let again = server.run(&["apply", "-f", example, "--plan"]);
+    assert_eq!(again.code(), Some(0), "{again}");
+
+    let found = server
+        .run(&[
+            "search",
+            "node",
+            "role:web AND datacenter:north",
+            "--fields",
+            "name,environment",
+        ])
+        .ok();
+    assert_eq!(
+        found,
+        "web1.north.example.org\tproduction\nweb2.north.example.org\tproduction\n"
+    );
+    let wrong = server.run(&["search", "node", "role:web AND"]);
+    assert!(
+        wrong.err().contains("error[query-invalid]") && wrong.err().contains("column 13"),
+        "{wrong}"
+    );
+    let lost = server.run(&["impact", "datacenter", "north"]).ok();
+    assert!(
+        lost.contains("stops  catalogue   production") && lost.contains("it needs catalogue, which stops"),
+        "{lost}"
+    );
+    let lost = server.run(&["impact", "node", "web1.north.example.org"]).ok();
+    assert!(lost.contains("weakened  storefront"), "{lost}");
+    assert!(server.run(&["running", "storefront"]).ok().contains("not reported"));
+
+    let folder = server.home.path().join("mine");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("web.yaml");
+    let role = |port: &str| {
+        format!("apiVersion: greenroom/v1\nkind: Role\nmetadata: {{name: web}}\nspec: {{values: {{port: {port}}}}}\n")
+    };
+    std::fs::write(&file, role("8443")).unwrap();
+    let folder = folder.display().to_string();
+    server.run(&["apply", "-f", &folder]).ok();
+    let history = server.run(&["role", "history", "web"]).ok();
+    assert!(
+        history.contains("version 2") && history.contains("+      \"port\": 8443"),
+        "{history}"
+    );
+    let back = server.run(&["role", "restore", "web", "1"]).ok();
+    assert!(back.contains("as in version 1 again; this is version 3"), "{back}");
+    std::fs::write(&file, "apiVersion: greenroom/v1\nkind: Rol\nspec: {}\n").unwrap();
+    let refused = server.run(&["apply", "-f", &folder]);
+    assert_eq!(refused.code(), Some(1), "{refused}");
+    assert!(
+        refused.err().contains("web.yaml:2:7: error[unknown-value]") && refused.err().contains("did you mean `Role`"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn tokens_and_accounts_are_made_shown_once_and_revoked() {
     let server = Server::start().await;
     server.login();
