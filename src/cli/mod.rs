@@ -7,11 +7,13 @@ mod agent;
 mod app;
 pub mod app_check;
 mod apply;
+mod bundle;
 pub mod connect;
 pub mod demo;
 mod explain;
 mod follow;
 mod login;
+mod node;
 mod object;
 pub mod output;
 pub mod recipe;
@@ -90,6 +92,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Make accounts and sign-in links
     User(user::UserArgs),
+    /// Keep recipes as bundles, promote one to an environment, and see what a change would touch
+    Bundle(bundle::BundleArgs),
     /// Check, render and list recipes; needs no server
     Recipe(recipe::RecipeArgs),
     /// Run the agent of a node, or converge it once
@@ -161,6 +165,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Login(args) => login::run(args, output).await,
         Command::Token(args) => token::run(args, output).await,
         Command::User(args) => user::run(args, output).await,
+        Command::Bundle(args) => bundle::run(args, output).await,
         Command::Recipe(args) => offline(output, |out| recipe::run(&args, out)),
         Command::Agent(args) => agent::run(args, output).await,
         Command::Explain(args) => explain::run(&args, output),

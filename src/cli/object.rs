@@ -3,6 +3,7 @@
 
 use super::Result;
 use super::connect::Connection;
+use super::node::NodeQuestion;
 use super::output::{Output, Table, plain};
 use crate::model::fault::Fault;
 use crate::model::inventory::ObjectKind;
@@ -34,6 +35,8 @@ pub struct NodeArgs {
 enum NodeCommand {
     #[command(flatten)]
     Object(ObjectCommand),
+    #[command(flatten)]
+    Built(NodeQuestion),
     /// Show what a node last reported of itself, or hand in what `ohai` or `facter --json` printed there
     Facts {
         /// The node
@@ -104,6 +107,7 @@ pub async fn run_node(args: NodeArgs, output: Output) -> Result {
             let connection = args.connection;
             return run(ObjectKind::Node, ObjectArgs { connection, command }, output).await;
         }
+        NodeCommand::Built(question) => return super::node::run(&args.connection.client()?, question, output).await,
         NodeCommand::Facts { name, save } => (name, save),
     };
     let client = args.connection.client()?;

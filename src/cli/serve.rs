@@ -179,10 +179,12 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     };
     let keeper = control.clone();
     let keeper_stop = stop.clone();
+    let (builder, builder_stop) = (control.clone(), stop.clone());
     let reserve = Reserve::of(&settings.data.folder);
     let tasks = vec![
         engine.start(stop.clone()),
         tokio::spawn(async move { keeper.keep(keeper_stop).await }),
+        tokio::spawn(async move { builder.keep_configurations(builder_stop).await }),
         tokio::spawn(reserve.keep(stop.clone())),
         tokio::spawn(async move {
             if let Err(error) = crate::http::serve(listener, state).await {

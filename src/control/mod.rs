@@ -5,6 +5,8 @@
 
 pub mod agents;
 pub mod apps;
+pub mod bundles;
+pub mod configurations;
 pub mod error;
 pub mod inventory;
 pub mod keeper;
@@ -49,6 +51,7 @@ pub struct Parts {
 pub struct Control {
     parts: Arc<Parts>,
     pub(crate) accounts: Arc<users::Accounts>,
+    pub(crate) built: Arc<configurations::Built>,
     pub(crate) fleet: Arc<agents::fleet::Fleet>,
     pub(crate) seen: Arc<agents::proof::Seen>,
     // When each node was last written down as heard of.
@@ -68,6 +71,7 @@ impl Control {
     pub fn new(parts: Parts) -> Self {
         Self {
             accounts: Arc::default(),
+            built: Arc::default(),
             fleet: Arc::new(agents::fleet::Fleet::new(parts.store.clone())),
             seen: Arc::default(),
             heard: Arc::default(),

@@ -4,6 +4,7 @@
 //! same bundle and view give the same configuration, byte by byte, wherever they are compiled.
 
 pub mod bundle;
+pub mod changes;
 mod compile;
 mod cron;
 pub mod descriptor;
@@ -28,7 +29,7 @@ pub mod view;
 mod yaml;
 
 pub use bundle::Bundle;
-pub use compile::{Compiled, NoSearch, Search, Searched, compile, compile_with};
+pub use compile::{Compiled, NoSearch, Search, Searched, answer_hash, compile, compile_with};
 
 /// The JSON Schema of recipes, for editors; texts that hold `{{ … }}` are checked when they are compiled.
 pub fn recipe_schema() -> serde_json::Value {

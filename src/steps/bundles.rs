@@ -4,9 +4,9 @@
 
 use crate::model::actor::Actor;
 use crate::model::fault::Fault;
-use crate::recipes::bundle::Bundle;
+use crate::recipes::bundle::{Bundle, VALUES};
 use crate::store::Store;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 // A bundle is well below a megabyte; more than these are not in use at one time.
@@ -19,6 +19,7 @@ pub struct Bundles {
     own: Arc<Bundle>,
     own_hash: Arc<str>,
     kept: Arc<Mutex<BTreeMap<String, Arc<Bundle>>>>,
+    recipes: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Bundles {
@@ -36,7 +37,14 @@ impl Bundles {
                 .await?;
             tx.commit().await?;
         }
+        let mut recipes = recipe_names(&files);
+        for row in store.bundles().await?.iter().take(KEPT) {
+            if let Some(files) = store.bundle_files(&row.hash).await? {
+                recipes.append(&mut recipe_names(&files));
+            }
+        }
         Ok(Self {
+            recipes: Arc::new(Mutex::new(recipes)),
             store,
             // Read back from its files, so that findings and origins are the same for whoever reads it from the store.
             own: Arc::new(Bundle::of_files(&files)),
@@ -55,6 +63,17 @@ impl Bundles {
         &self.own_hash
     }
 
+    /// Names of the recipes of all bundles that are in use: what roles and apps may name.
+    pub fn recipe_names(&self) -> BTreeSet<String> {
+        self.recipes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the recipes of a bundle that was pushed.
+    pub fn learn(&self, files: &BTreeMap<String, String>) {
+        let mut names = recipe_names(files);
+        self.recipes.lock().unwrap_or_else(PoisonError::into_inner).append(&mut names);
+    }
+
     /// The bundle of this hash; the server's own where none is given.
     ///
     /// # Errors
@@ -68,6 +87,7 @@ impl Bundles {
         }
         let files = self.store.bundle_files(hash).await?;
         let files = files.ok_or_else(|| Fault::new("not-found", format!("There is no bundle `{hash}`")))?;
+        self.learn(&files);
         let bundle = Arc::new(Bundle::of_files(&files));
         let mut kept = self.kept();
         if kept.len() >= KEPT {
@@ -80,4 +100,12 @@ impl Bundles {
     fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Bundle>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn recipe_names(files: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let names = files.keys().filter(|file| *file != VALUES);
+    names
+        .filter_map(|file| file.strip_suffix(".yaml"))
+        .map(str::to_owned)
+        .collect()
 }

@@ -21,6 +21,7 @@ pub mod create_database;
 pub mod create_node;
 pub mod destroy_node;
 pub mod fetch_revision;
+pub mod fleet;
 pub mod production;
 pub mod publish_stack;
 pub mod view;

@@ -132,6 +132,15 @@ pub fn of_node(inventory: &Inventory, node: &Node, facts: Value, commits: &Commi
     })
 }
 
+/// The layers that roles and places give a node.
+///
+/// # Errors
+/// Roles that are missing or go in a circle.
+pub fn node_layers(inventory: &Inventory, node: &Node) -> Result<Vec<Layer>, Vec<Diagnostic>> {
+    let run_list = run_list(inventory, node)?;
+    Ok(layers(inventory, node, &run_list))
+}
+
 /// The layers that an environment gives the nodes that stand nowhere: those of stacks.
 pub fn environment_layers(environment: &Environment) -> Vec<Layer> {
     let object = format!("environment {}", environment.name());

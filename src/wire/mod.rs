@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod apps;
 pub mod auth;
+pub mod bundles;
+pub mod configurations;
 pub mod inventory;
 pub mod problem;
 pub mod runs;

@@ -144,7 +144,13 @@ impl Control {
         all.extend(read.iter().map(|(descriptor, _)| (descriptor.name().clone(), descriptor)));
         for (descriptor, file) in &read {
             let bytes = file.content.as_bytes();
-            diagnostics.extend(descriptor::check_graph(&file.name, bytes, descriptor, &all, self.bundles.own()));
+            diagnostics.extend(descriptor::check_graph(
+                &file.name,
+                bytes,
+                descriptor,
+                &all,
+                self.bundles.own(),
+            ));
         }
         read
     }

@@ -9,8 +9,6 @@ impl Control {
     // The names that objects may use of each other now.
     pub(super) fn known_names(&self) -> Known {
         let inventory = self.store.inventory();
-        // An environment that is built from another bundle may know recipes that this program's does not.
-        let own_bundle = inventory.environments.values().all(|e| e.body.spec.bundle.is_none());
         Known {
             apps: inventory.apps.keys().map(ToString::to_string).collect(),
             datacenters: inventory.datacenters.keys().map(ToString::to_string).collect(),
@@ -23,7 +21,8 @@ impl Control {
                     (name.to_string(), within)
                 })
                 .collect(),
-            recipes: own_bundle.then(|| self.bundles.own().names().into_iter().map(str::to_owned).collect()),
+            // Of every bundle, for environments may be built from different ones.
+            recipes: Some(self.bundles.recipe_names().into_iter().collect()),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The document's `security` names the least role of each address; a test holds every handler to it.
 
 pub mod apps;
+pub mod bundles;
+pub mod configurations;
 pub mod graph;
 pub mod inventory;
 pub mod page;
@@ -83,6 +85,13 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(search::list_indexes))
         .routes(routes!(search::search))
         .routes(routes!(watch::watch))
+        .routes(routes!(bundles::list_bundles, bundles::push_bundle))
+        .routes(routes!(bundles::show_bundle))
+        .routes(routes!(bundles::diff_bundles))
+        .routes(routes!(bundles::show_pointer, bundles::promote_bundle))
+        .routes(routes!(configurations::show_configuration))
+        .routes(routes!(configurations::explain_value))
+        .routes(routes!(configurations::plan_fleet))
         .routes(routes!(stacks::plan_stack))
         .routes(routes!(stacks::list_stacks, stacks::launch_stack))
         .routes(routes!(stacks::show_stack, stacks::destroy_stack))

@@ -10,7 +10,7 @@ mod scope;
 mod search;
 mod states;
 
-pub use search::{NoSearch, Search, Searched};
+pub use search::{NoSearch, Search, Searched, answer_hash};
 
 use super::bundle::Bundle;
 use super::values::{self, Layer};

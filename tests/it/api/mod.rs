@@ -4,6 +4,7 @@ mod accounts;
 mod agents;
 mod apps;
 mod authorisation;
+mod bundles;
 mod document;
 mod events;
 mod inventory;

@@ -3,6 +3,7 @@
 mod command_line;
 mod configurations;
 mod descriptors;
+mod fuzz;
 mod hostile;
 mod laws;
 mod library;
