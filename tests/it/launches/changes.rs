@@ -182,3 +182,33 @@ async fn an_agent_that_is_killed_comes_back_to_services_that_never_stopped() {
     assert_eq!(stage.page(&stack).await, "two");
     stage.destroy(&stack.id).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_says_which_state_its_server_is_at_and_since_when() {
+    let stage = Stage::open(24_960).await;
+    let repository = stage.repository("app", &[("app.py", GOOD_APP), ("page", "built")]);
+    let wait = "import os, time\nwhile not os.path.exists(os.path.expanduser('~/gate')): time.sleep(0.02)";
+    let build = json!({"build": {"command": ["python3", "-c", wait]}});
+    stage.register(&repository, build).await;
+    let accepted = stage.launch().await.unwrap();
+    let control = &stage.running.control;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let doing = loop {
+        let run = control.show_run(&stage.admin, &accepted.run).await.unwrap();
+        let found = run
+            .steps
+            .iter()
+            .find_map(|step| step.doing.clone().filter(|doing| doing.what == "Build app"));
+        if let Some(doing) = found {
+            break doing;
+        }
+        assert!(Instant::now() < deadline, "{run:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(doing.since > accepted.stack.created_at && doing.since <= control.now());
+    std::fs::write(stage.sandboxes()[0].join("home/gate"), "").unwrap();
+    stage.serves(&accepted, "built").await;
+    let run = control.show_run(&stage.admin, &accepted.run).await.unwrap();
+    assert!(run.steps.iter().all(|step| step.doing.is_none()), "{run:#?}");
+    stage.destroy(&accepted.stack.id).await;
+}

@@ -1,9 +1,11 @@
 //! Databases in a PostgreSQL server: made, filled and read by the app, and dropped with the stack.
 
 use super::stage::{Props, Stage};
+use greenroom::model::run::{RunState, Signal};
 use greenroom::wire::stacks::LaunchRequest;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use std::sync::Arc;
 
 // Speaks just enough of PostgreSQL's protocol to ask one question without a library.
 const APP: &str = r#"
@@ -152,4 +154,48 @@ async fn without_a_database_server_the_launch_is_refused_before_anything_is_made
     let error = stage.running.control.launch_stack(&stage.admin, &request).await.unwrap_err();
     assert_eq!(error.fault.code, "database-unavailable", "{error:#?}");
     stage.nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_cancelled_before_its_database_leaves_no_open_row_of_it() {
+    let Ok(server) = std::env::var("GREENROOM_TEST_POSTGRES") else {
+        assert!(std::env::var_os("CI").is_none(), "GREENROOM_TEST_POSTGRES is not set");
+        return;
+    };
+    // The first step takes as long as it takes somebody to cancel.
+    let (cancelled, wait) = tokio::sync::watch::channel(false);
+    let crash: greenroom::engine::CrashHook = Arc::new(move |here| {
+        let (begin, mut wait) = (here.place == "after_effect" && here.step == "begin", wait.clone());
+        Box::pin(async move {
+            if begin {
+                let _ = wait.wait_for(|yes| *yes).await;
+            }
+        })
+    });
+    let props = Props {
+        postgres: server,
+        crash: Some(crash),
+        ..Props::default()
+    };
+    let stage = Stage::open_with(24_660, props).await;
+    let repository = stage.repository("app", &[("app.py", APP), ("schema.sql", SCHEMA), ("plays.sql", FIXTURE)]);
+    stage.register(&repository, spec()).await;
+    let accepted = stage.launch().await.unwrap();
+    let control = &stage.running.control;
+    let id = accepted.stack.id.parse().unwrap();
+    assert_eq!(
+        control.store.databases(&id).await.unwrap().len(),
+        1,
+        "stored before it is made"
+    );
+    let cancel = Signal::Cancel {
+        reason: "no need".into(),
+    };
+    control.signal_run(&stage.admin, &accepted.run, cancel, None).await.unwrap();
+    cancelled.send(true).unwrap();
+    assert_eq!(stage.ended(&accepted).await.state, RunState::Cancelled);
+    assert_eq!(control.store.databases(&id).await.unwrap(), []);
+    let again = control.retry_stack(&stage.admin, &accepted.stack.id).await.unwrap();
+    stage.serves(&again, "Hamlet, The Seagull").await;
+    stage.destroy(&accepted.stack.id).await;
 }
