@@ -75,13 +75,13 @@ fn node(states: usize) -> (Bundle, View) {
         let recipe = match part % 5 {
             0..=2 => format!(
                 "recipe: {name}\ndescription: files\nparams:\n  count: {{type: int}}\n  owner: {{type: text, default: root}}\nstates:\n  \
-                 - file:\n      for: n in range(params.count)\n      path: \"/etc/{name}/{{{{ n }}}}.conf\"\n      mode: \"0644\"\n      \
+                 - file:\n      for: n in range(params.count)\n      id: \"{name}-{{{{ n }}}}\"\n      path: \"/etc/{name}/{{{{ n }}}}.conf\"\n      mode: \"0644\"\n      \
                  content: |\n        # {{{{ node.name }}}} in {{{{ env.name }}}}, for {{{{ params.owner }}}}\n        \
                  listen = {{{{ values.listen.address }}}}:{{{{ 8000 + n }}}}\n        {{% for host in values.upstreams %}}upstream {{{{ host }}}}\n        {{% endfor %}}\n"
             ),
             3 => format!(
                 "recipe: {name}\ndescription: folders\nparams:\n  count: {{type: int}}\n  owner: {{type: text, default: root}}\nstates:\n  \
-                 - directory:\n      for: n in range(params.count)\n      path: \"/srv/{name}/{{{{ params.owner }}}}/{{{{ n }}}}\"\n      when: n >= 0\n"
+                 - directory:\n      for: n in range(params.count)\n      id: \"{name}-{{{{ n }}}}\"\n      path: \"/srv/{name}/{{{{ params.owner }}}}/{{{{ n }}}}\"\n      when: n >= 0\n"
             ),
             _ => format!(
                 "recipe: {name}\ndescription: programs\nparams:\n  count: {{type: int}}\n  owner: {{type: text, default: root}}\nstates:\n  \
