@@ -185,6 +185,12 @@ impl Link {
         }))
     }
 
+    /// Says what the node is.
+    pub(super) async fn facts(&self, facts: &serde_json::Value) -> Result<(), LinkError> {
+        let answer = self.send(Method::PUT, "facts", &packed(facts)?, |r| r.timeout(CALL)).await?;
+        self.checked(answer).await.map(|_| ())
+    }
+
     /// Fetches a secret's value.
     pub(super) async fn secret(&self, name: &str) -> Result<SecretValue, LinkError> {
         let path: String = name.split('/').map(encoded).collect::<Vec<_>>().join("/");

@@ -8,6 +8,7 @@
 mod confine;
 mod converge;
 mod drift;
+mod facts;
 mod folder;
 mod init;
 mod journal;

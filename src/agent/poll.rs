@@ -2,6 +2,7 @@
 
 use super::AgentOptions;
 use super::converge::Assigned;
+use super::facts;
 use super::folder::Folder;
 use super::link::{Link, LinkError, POLL, Polled};
 use crate::wire::agent::{NewKey, Register, Registered};
@@ -68,6 +69,7 @@ impl Poller {
         let mut newest = Assigned::load(&self.folder).map_or(0, |a| a.issued_ms);
         loop {
             self.rotate().await;
+            self.tell_facts().await;
             let asked = Instant::now();
             match self.link.configuration(etag.as_deref(), POLL).await {
                 Ok(Polled::New(delivery)) => match Assigned::check(&server, &delivery, newest) {
@@ -102,6 +104,26 @@ impl Poller {
                     attempt += 1;
                 }
             }
+        }
+    }
+
+    // Says what the node is, where it is another one than was said last.
+    async fn tell_facts(&self) {
+        if self.body.name.is_none() {
+            return;
+        }
+        let facts = facts::collect();
+        let hash = crate::model::secret::hash(&facts.to_string());
+        if self.folder.load::<String>("facts").as_ref() == Some(&hash) {
+            return;
+        }
+        match self.link.facts(&facts).await {
+            Ok(()) => {
+                if let Err(fault) = self.folder.save("facts", &hash) {
+                    tracing::warn!(%fault, "what was said of the node is said again next time");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the server does not know yet what this node is"),
         }
     }
 

@@ -10,6 +10,7 @@ mod apply;
 mod bundle;
 pub mod connect;
 pub mod demo;
+mod enrol;
 mod explain;
 mod follow;
 mod login;

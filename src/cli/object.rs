@@ -37,6 +37,8 @@ enum NodeCommand {
     Object(ObjectCommand),
     #[command(flatten)]
     Built(NodeQuestion),
+    #[command(flatten)]
+    Agent(super::enrol::AgentCommand),
     /// Show what a node last reported of itself, or hand in what `ohai` or `facter --json` printed there
     Facts {
         /// The node
@@ -108,6 +110,7 @@ pub async fn run_node(args: NodeArgs, output: Output) -> Result {
             return run(ObjectKind::Node, ObjectArgs { connection, command }, output).await;
         }
         NodeCommand::Built(question) => return super::node::run(&args.connection.client()?, question, output).await,
+        NodeCommand::Agent(command) => return super::enrol::run(args.connection, command, output).await,
         NodeCommand::Facts { name, save } => (name, save),
     };
     let client = args.connection.client()?;

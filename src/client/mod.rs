@@ -3,6 +3,7 @@
 //!
 //! It knows no command and prints nothing. The token goes to the one server it was given for: redirects are not followed.
 
+mod agents;
 mod apps;
 mod bundles;
 mod inventory;

@@ -96,6 +96,23 @@ impl Store {
         }
     }
 
+    /// Something of the server's own as it is stored in this place.
+    pub(super) fn sealed_at(&self, place: &str, value: &str) -> Result<String> {
+        match self.inner.vault.get() {
+            Some(vault) => vault.seal(place, value),
+            None => Ok(value.to_owned()),
+        }
+    }
+
+    /// Something of the server's own from how it is stored in this place.
+    pub(super) fn opened_at(&self, place: &str, stored: String) -> Result<String> {
+        match self.inner.vault.get() {
+            Some(vault) if stored.starts_with(SEALED) => vault.open(place, &stored),
+            None if stored.starts_with(SEALED) => Err(unreadable("it is sealed, and there is no key")),
+            _ => Ok(stored),
+        }
+    }
+
     /// A secret from how it is stored.
     pub(super) fn opened(&self, stack: &StackId, name: &str, stored: String) -> Result<String> {
         match self.inner.vault.get() {

@@ -7,6 +7,7 @@
 //! | `GET /agent/v1/secrets/{*name}` | [`SecretValue`] |
 //! | `POST /agent/v1/reports` | [`Report`] → 204; the same id twice is stored once |
 //! | `POST /agent/v1/logs` | [`LogBatch`] → 204; a chunk sent twice is stored once; 204 means durable |
+//! | `PUT /agent/v1/facts` | what the node is, as JSON → 204; of nodes of the inventory, when it changes |
 //! | `POST /agent/v1/keys` | [`NewKey`] → 204; signed by the old key |
 //!
 //! Every call is signed with the node's ed25519 key, as [`crate::model::signature`] says. Bodies may be gzip-compressed, and are

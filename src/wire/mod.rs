@@ -1,6 +1,7 @@
 //! Request and response bodies shared by the server, the client, the CLI and the agent. Times are RFC 3339 text.
 
 pub mod agent;
+pub mod agents;
 pub mod apps;
 pub mod auth;
 pub mod bundles;

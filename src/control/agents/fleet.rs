@@ -44,6 +44,8 @@ pub struct Known {
 pub enum Owner {
     /// A stack's.
     Stack(StackId),
+    /// The inventory's, by its name.
+    Inventory(String),
 }
 
 /// A configuration, signed for one node.
@@ -224,7 +226,14 @@ impl Fleet {
 
     async fn read(&self, node: &NodeId) -> Result<Option<Known>> {
         let Some(row) = self.store.node(node).await?.filter(|row| row.state != "gone") else {
-            return Ok(None);
+            let agent = self.store.agent(node).await?;
+            return Ok(agent.and_then(|agent| {
+                Some(Known {
+                    key: agent.public_key.parse().ok()?,
+                    owner: Owner::Inventory(agent.name),
+                    desired: agent.desired,
+                })
+            }));
         };
         let key = row.public_key.and_then(|key| key.parse().ok());
         Ok(key.map(|key| Known {

@@ -1,6 +1,8 @@
 //! What agents ask and say. An agent may only speak for its own node, and is no longer believed once the node is gone.
 
+mod enrol;
 pub mod fleet;
+mod nodes;
 pub mod proof;
 
 use super::stacks::look::service_stream;
@@ -13,8 +15,9 @@ use crate::model::signature::PublicKey;
 use crate::store::logs::Piece;
 use crate::store::nodes::NodeRow;
 use crate::wire::agent::{LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SecretValue};
-use fleet::{Bell, Known, Wish};
+use fleet::{Bell, Known, Owner, Wish};
 use proof::Proof;
+use serde_json::Value;
 use std::sync::{Arc, PoisonError};
 
 const CHUNK_LIMIT: usize = 256 * 1024;
@@ -25,6 +28,9 @@ impl Control {
     /// # Errors
     /// `not-signed-in` for a wrong, used or outdated token; `signature-refused` where the agent does not hold the key.
     pub async fn register_node(&self, token: &str, request: &Register, proof: &Proof<'_>) -> Result<Registered> {
+        if let Some(name) = &request.name {
+            return self.enrol(token, name, request, proof).await;
+        }
         let refuse = || ControlError::new("not-signed-in", "The node's token is not valid");
         let key: PublicKey = request.key.parse().map_err(|why| ControlError::field("key", why))?;
         self.check_new_key(&key, proof)?;
@@ -40,10 +46,7 @@ impl Control {
             return Err(refuse());
         }
         tx.commit().await?;
-        Ok(Registered {
-            node: node.as_str().to_owned(),
-            server_key: self.fleet.key().await?.public().to_string(),
-        })
+        self.registered(&node).await
     }
 
     /// Puts a new key in the place of the one that the request is signed with.
@@ -63,7 +66,12 @@ impl Control {
             .store
             .write(&Actor::Agent { node: node.clone() }, "node.rotate-key", node.as_str())
             .await?;
-        if !tx.rotate_node_key(node, &known.key.to_string(), &key.to_string()).await? {
+        let (old, new) = (known.key.to_string(), key.to_string());
+        let done = match &known.owner {
+            Owner::Stack(_) => tx.rotate_node_key(node, &old, &new).await?,
+            Owner::Inventory(_) => tx.rotate_agent_key(node, &old, &new).await?,
+        };
+        if !done {
             return Err(ControlError::new("conflict", "The node's key was changed meanwhile"));
         }
         tx.commit().await?;
@@ -108,7 +116,7 @@ impl Control {
     }
 
     // Written at most every 20 seconds: liveness needs no more, and a write each time would cost every poll a commit.
-    async fn hear_of(&self, node: &NodeId) -> Result<()> {
+    async fn hear_of(&self, node: &NodeId, owner: &Owner) -> Result<()> {
         let now = self.now().0;
         {
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,8 +130,38 @@ impl Control {
         }
         self.seen.sweep(now.div_euclid(1000));
         let mut tx = self.store.journal().await?;
-        tx.set_node_seen(node).await?;
+        match owner {
+            Owner::Stack(_) => tx.set_node_seen(node).await?,
+            Owner::Inventory(_) => tx.set_agent_seen(node).await?,
+        }
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Why somebody works on a node of the inventory, if somebody does.
+    ///
+    /// # Errors
+    /// `not-found` for a node that is gone.
+    pub async fn node_maintenance(&self, node: &NodeId) -> Result<Option<String>> {
+        let Owner::Inventory(name) = &self.known_node(node).await?.owner else {
+            return Ok(None);
+        };
+        let inventory = self.store.inventory();
+        let record = name.parse().ok().and_then(|name| inventory.node(&name).cloned());
+        let record = record.filter(|record| record.body.is_in_maintenance(self.now()));
+        Ok(record.and_then(|record| Some(record.body.spec.maintenance.as_ref()?.reason.clone())))
+    }
+
+    /// Stores what a node of the inventory says of itself.
+    ///
+    /// # Errors
+    /// `not-found` for a node that is none of those.
+    pub async fn save_agent_facts(&self, node: &NodeId, facts: Value) -> Result<()> {
+        let known = self.known_node(node).await?;
+        let Owner::Inventory(name) = &known.owner else {
+            return Err(ControlError::not_found("node of the inventory", node.as_str()));
+        };
+        self.save_facts(&Actor::Agent { node: node.clone() }, name, facts).await?;
         Ok(())
     }
 
@@ -146,7 +184,6 @@ impl Control {
     /// # Errors
     /// `not-found` for a node that is gone.
     pub async fn save_report(&self, node: &NodeId, report: &Report) -> Result<()> {
-        let row = self.live_node(node).await?;
         let outcome = match report.outcome {
             ReportOutcome::Converging => "converging",
             ReportOutcome::Applied => "applied",
@@ -154,6 +191,14 @@ impl Control {
             ReportOutcome::Audited => "audited",
             ReportOutcome::Disabled => "disabled",
         };
+        if let Some(agent) = self.store.agent(node).await? {
+            // Progress is for those who watch a stack come up.
+            if report.outcome != ReportOutcome::Converging {
+                self.save_agent_report(&agent, report, outcome).await?;
+            }
+            return Ok(());
+        }
+        let row = self.live_node(node).await?;
         let body = serde_json::to_value(report).map_err(|e| Fault::new("internal", "A report cannot be stored").why(e))?;
         let mut tx = self.store.journal().await?;
         tx.save_report(node, &row.stack, &report.configuration, &report.id, outcome, &body)
@@ -171,6 +216,10 @@ impl Control {
     /// # Errors
     /// `not-found` for a node that is gone; `invalid-request` for a stream that is not the node's.
     pub async fn append_node_logs(&self, node: &NodeId, batch: &LogBatch) -> Result<()> {
+        if matches!(self.known_node(node).await?.owner, Owner::Inventory(_)) {
+            // What these do is in their reports; their own lines stay on the machine.
+            return Ok(());
+        }
         let row = self.live_node(node).await?;
         let mut pieces = Vec::with_capacity(batch.chunks.len());
         for (index, chunk) in batch.chunks.iter().enumerate() {

@@ -89,7 +89,7 @@ impl Control {
         let known = self.fleet.known(&node).await?.ok_or_else(unknown)?;
         self.check_signature(&claim, &known.key, proof)?;
         self.once_only(&node, &claim, proof.method)?;
-        self.hear_of(&node).await?;
+        self.hear_of(&node, &known.owner).await?;
         Ok(node)
     }
 

@@ -7,13 +7,14 @@ mod signed;
 use super::extract::Path;
 use super::problem::ApiError;
 use super::state::AppState;
-use crate::wire::agent::{LogBatch, NewKey, Register, Registered, Report, SIGNATURE, SecretValue};
+use crate::model::id::NodeId;
+use crate::wire::agent::{LogBatch, MAINTENANCE, NewKey, Register, Registered, Report, SIGNATURE, SecretValue};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use signed::Newcomer;
 pub use signed::{Agent, Told};
 use std::pin::pin;
@@ -33,6 +34,7 @@ pub fn router() -> Router<AppState> {
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .route("/agent/v1/register", post(register))
         .route("/agent/v1/keys", post(rotate_key))
+        .route("/agent/v1/facts", put(save_facts))
         .route("/agent/v1/configuration", get(show_configuration))
         .route("/agent/v1/secrets/{*name}", get(show_secret))
 }
@@ -46,6 +48,11 @@ async fn register(State(state): State<AppState>, newcomer: Newcomer<Register>) -
 
 async fn rotate_key(State(state): State<AppState>, Told(node, body): Told<NewKey>) -> Result<StatusCode, ApiError> {
     state.control.rotate_node_key(&node, &body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn save_facts(State(state): State<AppState>, Told(node, facts): Told<serde_json::Value>) -> Result<StatusCode, ApiError> {
+    state.control.save_agent_facts(&node, facts).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -71,7 +78,7 @@ async fn show_configuration(Agent(node): Agent, State(state): State<AppState>, h
         };
         if over {
             return match current {
-                Some(_) => Ok(StatusCode::NOT_MODIFIED.into_response()),
+                Some(_) => Ok(with_maintenance(&state, &node, StatusCode::NOT_MODIFIED.into_response()).await?),
                 None => Err(ApiError::new("not-found", "The node has no configuration yet")),
             };
         }
@@ -86,7 +93,19 @@ async fn show_configuration(Agent(node): Agent, State(state): State<AppState>, h
             format!("issued={};sig={}", wish.issued_ms, wish.signature),
         ),
     ];
-    Ok((headers, Bytes::from_owner(Shared(wish.body))).into_response())
+    let answer = (headers, Bytes::from_owner(Shared(wish.body))).into_response();
+    with_maintenance(&state, &node, answer).await
+}
+
+async fn with_maintenance(state: &AppState, node: &NodeId, mut answer: Response) -> Result<Response, ApiError> {
+    if let Some(reason) = state.control.node_maintenance(node).await? {
+        // Whatever a header cannot hold is left out of it.
+        let plain: String = reason.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+        if let Ok(value) = plain.parse() {
+            answer.headers_mut().insert(HeaderName::from_static(MAINTENANCE), value);
+        }
+    }
+    Ok(answer)
 }
 
 // A body that many answers share.

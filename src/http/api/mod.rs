@@ -2,6 +2,7 @@
 //!
 //! The document's `security` names the least role of each address; a test holds every handler to it.
 
+pub mod agents;
 pub mod apps;
 pub mod bundles;
 pub mod configurations;
@@ -108,6 +109,12 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(users::end_sessions))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::revoke_token))
+        .routes(routes!(agents::list_agents))
+        .routes(routes!(agents::list_agent_reports))
+        .routes(routes!(agents::assign_configuration))
+        .routes(routes!(agents::forget_agent))
+        .routes(routes!(agents::list_node_tokens, agents::create_node_token))
+        .routes(routes!(agents::revoke_node_token))
         .routes(routes!(users::list_users, users::create_user))
         .routes(routes!(users::change_user))
         .routes(routes!(users::create_login_link))

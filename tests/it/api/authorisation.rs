@@ -29,6 +29,7 @@ const OTHERS: &[(&str, &str, Access)] = &[
     ("POST", "/agent/v1/reports", Access::Agent),
     ("POST", "/agent/v1/logs", Access::Agent),
     ("POST", "/agent/v1/keys", Access::Agent),
+    ("PUT", "/agent/v1/facts", Access::Agent),
     // Chef's addresses.
     ("GET", "/search/{index}", Access::Role(Role::Viewer)),
     ("POST", "/search/{index}", Access::Role(Role::Viewer)),

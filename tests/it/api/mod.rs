@@ -6,6 +6,7 @@ mod apps;
 mod authorisation;
 mod bundles;
 mod document;
+mod enrol;
 mod events;
 mod inventory;
 mod problems;

@@ -1,0 +1,188 @@
+//! `greenroom node token`, `agents`, `assign` and `forget`: the agents of the inventory's nodes, and what machines register with.
+
+use super::Result;
+use super::connect::Connection;
+use super::output::{Output, Table};
+use crate::model::configuration::NodeConfiguration;
+use crate::model::fault::Fault;
+use crate::wire::agents::NewNodeToken;
+use crate::wire::problem::Problem;
+use clap::Subcommand;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What `node` does with agents.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Tokens that machines register with
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List the agents: what each should make true, and what it came to
+    Agents,
+    /// Show what a node's agent reported
+    Reports {
+        /// The node
+        name: String,
+    },
+    /// Have a node's agent make this configuration true
+    Assign {
+        /// The node
+        name: String,
+        /// The JSON that `greenroom recipe render` prints
+        #[arg(long, value_name = "FILE")]
+        configuration: PathBuf,
+    },
+    /// Forget a node's agent, so that another machine may take its name
+    Forget {
+        /// The node
+        name: String,
+    },
+}
+
+/// What `node token` does.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; it is shown once
+    Create {
+        /// Names that fit; `*` stands for anything
+        #[arg(long, value_name = "PATTERN")]
+        name: String,
+        /// The environment that new nodes belong to
+        #[arg(long)]
+        environment: String,
+        /// The datacenter that they stand in
+        #[arg(long)]
+        datacenter: String,
+        /// For how many machines
+        #[arg(long, default_value_t = 1)]
+        uses: i64,
+        /// How long it is good
+        #[arg(long, value_name = "LENGTH", default_value = "1h")]
+        ttl: String,
+    },
+    /// List the tokens
+    #[command(visible_alias = "ls")]
+    List,
+    /// Make a token useless
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// The server's problem.
+pub async fn run(connection: Connection, command: AgentCommand, output: Output) -> Result {
+    let client = connection.client()?;
+    match command {
+        AgentCommand::Token(command) => return token(&client, command, output).await,
+        AgentCommand::Agents => {
+            let agents = client.list_agents().await?;
+            let mut table = Table::new(
+                &["NODE", "OUTCOME", "UP TO DATE", "DRIFT", "LAST SEEN"],
+                "No node has an agent",
+            );
+            for agent in &agents {
+                table.row([
+                    agent.name.clone(),
+                    agent.outcome.clone().unwrap_or_else(|| "nothing yet".to_owned()),
+                    if agent.up_to_date { "yes" } else { "no" }.to_owned(),
+                    agent.corrective.to_string(),
+                    agent.seen_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+                ]);
+            }
+            output.table(&agents, &table);
+        }
+        AgentCommand::Reports { name } => {
+            let reports = client.agent_reports(&name).await?;
+            let mut table = Table::new(&["AT", "OUTCOME", "CHANGED", "FAULT"], "It has reported nothing");
+            for report in &reports {
+                let changed = report.report["states"].as_array().map_or(0, Vec::len);
+                table.row([
+                    report.at.to_string(),
+                    report.report["outcome"].as_str().unwrap_or_default().to_owned(),
+                    changed.to_string(),
+                    report.report["fault"]["what"].as_str().unwrap_or_default().to_owned(),
+                ]);
+            }
+            output.table(&reports, &table);
+        }
+        AgentCommand::Assign { name, configuration } => {
+            let assigned = client.assign_configuration(&name, &read(&configuration)?).await?;
+            output.result(&assigned, || format!("{name} is to be {}", assigned.hash));
+        }
+        AgentCommand::Forget { name } => {
+            client.forget_agent(&name).await?;
+            output.result(&serde_json::json!({ "forgotten": name }), || {
+                format!("Forgot the agent of {name}")
+            });
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn token(client: &crate::client::Client, command: TokenCommand, output: Output) -> Result {
+    match command {
+        TokenCommand::Create {
+            name,
+            environment,
+            datacenter,
+            uses,
+            ttl,
+        } => {
+            let request = NewNodeToken {
+                name,
+                environment,
+                datacenter,
+                uses,
+                ttl,
+            };
+            let token = client.create_node_token(&request).await?;
+            if output.is_json() {
+                output.json(&token);
+            } else {
+                output.note(format!(
+                    "For {} named {}, until {}; shown only now:",
+                    token.uses, token.name, token.expires_at
+                ));
+                output.line(token.secret.unwrap_or_default());
+            }
+        }
+        TokenCommand::List => {
+            let tokens = client.list_node_tokens().await?;
+            let mut table = Table::new(
+                &["ID", "NAMES", "PLACE", "LEFT", "UNTIL", "MADE BY"],
+                "There are no node tokens",
+            );
+            for token in &tokens {
+                table.row([
+                    token.id.clone(),
+                    token.name.clone(),
+                    format!("{}/{}", token.environment, token.datacenter),
+                    if token.revoked_at.is_some() {
+                        "revoked".to_owned()
+                    } else {
+                        token.uses_left.to_string()
+                    },
+                    token.expires_at.to_string(),
+                    token.made_by.clone(),
+                ]);
+            }
+            output.table(&tokens, &table);
+        }
+        TokenCommand::Revoke { id } => {
+            client.revoke_node_token(&id).await?;
+            output.result(&serde_json::json!({ "revoked": id }), || format!("Revoked {id}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &std::path::Path) -> Result<NodeConfiguration> {
+    let what = || format!("The configuration {} cannot be read", file.display());
+    let refuse = |why: &dyn std::fmt::Display| Box::new(Problem::from(Fault::new("invalid-request", what()).why(why)));
+    let text = std::fs::read(file).map_err(|e| refuse(&e))?;
+    serde_json::from_slice(&text).map_err(|e| refuse(&e))
+}

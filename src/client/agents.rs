@@ -1,0 +1,65 @@
+//! Agents of the inventory's nodes.
+
+use super::{Client, Result};
+use crate::model::configuration::NodeConfiguration;
+use crate::wire::agents::{AgentReportView, AgentView, AssignedView, NewNodeToken, NodeTokenView};
+use reqwest::Method;
+
+impl Client {
+    /// All agents.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn list_agents(&self) -> Result<Vec<AgentView>> {
+        self.list(&["agents"], &[], usize::MAX).await
+    }
+
+    /// The newest reports of a node's agent.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn agent_reports(&self, name: &str) -> Result<Vec<AgentReportView>> {
+        self.json(self.ask(Method::GET, &["agents", name, "reports"])).await
+    }
+
+    /// Makes a configuration the one that a node's agent should make true.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn assign_configuration(&self, name: &str, wanted: &NodeConfiguration) -> Result<AssignedView> {
+        self.json(self.ask(Method::PUT, &["agents", name, "configuration"]).json(wanted))
+            .await
+    }
+
+    /// Forgets the agent of a node.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn forget_agent(&self, name: &str) -> Result<()> {
+        self.send(self.ask(Method::DELETE, &["agents", name])).await.map(|_| ())
+    }
+
+    /// All tokens that machines register with.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn list_node_tokens(&self) -> Result<Vec<NodeTokenView>> {
+        self.json(self.ask(Method::GET, &["node-tokens"])).await
+    }
+
+    /// Makes a token that machines register with.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn create_node_token(&self, request: &NewNodeToken) -> Result<NodeTokenView> {
+        self.json(self.ask(Method::POST, &["node-tokens"]).json(request)).await
+    }
+
+    /// Makes a token useless.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn revoke_node_token(&self, id: &str) -> Result<()> {
+        self.send(self.ask(Method::DELETE, &["node-tokens", id])).await.map(|_| ())
+    }
+}

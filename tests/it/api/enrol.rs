@@ -1,0 +1,228 @@
+//! How machines become nodes of the inventory, and what their agents say and get.
+
+use super::server::{Ask, Server};
+use crate::support::database::TestDatabase;
+use axum::http::StatusCode;
+use greenroom::clock::Clock;
+use greenroom::model::actor::{Actor, Role};
+use greenroom::model::signature::SigningKey;
+use serde_json::{Value, json};
+
+struct Machine {
+    key: SigningKey,
+    name: &'static str,
+    id: String,
+}
+
+fn key(digit: char) -> SigningKey {
+    SigningKey::from_seed(&digit.to_string().repeat(64)).unwrap()
+}
+
+impl Machine {
+    fn sign(&self, server: &Server, ask: Ask) -> Ask {
+        ask.signed(&self.key, &self.id, server.clock.now())
+    }
+}
+
+fn register(server: &Server, token: &str, name: &str, key: &SigningKey) -> Ask {
+    let body = json!({ "name": name, "key": key.public().to_string(), "facts": { "agent": "0.1.0" } });
+    let ask = Ask::post("/agent/v1/register").token(token).json(&body);
+    ask.signed(key, "nod_00000000000000000000000000000000", server.clock.now())
+}
+
+async fn place(server: &Server, operator: &str) {
+    for (kind, name) in [("Environment", "production"), ("Environment", "uat"), ("Datacenter", "dc1")] {
+        let object = json!({ "apiVersion": "greenroom/v1", "kind": kind, "metadata": { "name": name }, "spec": {} });
+        let path = format!("/api/v1/{}s/{name}", kind.to_lowercase());
+        let answer = server.send(Ask::new("PUT", &path).token(operator).json(&object)).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+}
+
+async fn operator(server: &Server) -> (Actor, String) {
+    let (actor, _) = server.account("ops", Role::Operator).await;
+    let token = server.token(&actor).await;
+    place(server, &token).await;
+    (actor, token)
+}
+
+async fn token(server: &Server, operator: &str, uses: i64) -> Value {
+    let wanted = json!({ "name": "web-*", "environment": "production", "datacenter": "dc1", "uses": uses, "ttl": "1h" });
+    let answer = server
+        .send(Ask::post("/api/v1/node-tokens").token(operator).json(&wanted))
+        .await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    answer.json()
+}
+
+async fn enrolled(server: &Server, operator: &str) -> Machine {
+    let secret = token(server, operator, 1).await["secret"].as_str().unwrap().to_owned();
+    let key = key('5');
+    let answer = server.send(register(server, &secret, "web-1", &key)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    Machine {
+        key,
+        name: "web-1",
+        id: answer.json()["node"].as_str().unwrap().to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_token_lets_in_so_many_machines_under_names_that_fit() {
+    for database in TestDatabase::both().await {
+        let server = Server::on(database).await;
+        let (_, operator) = operator(&server).await;
+        let made = token(&server, &operator, 2).await;
+        let secret = made["secret"].as_str().unwrap();
+        let list = server.send(Ask::get("/api/v1/node-tokens").token(&operator)).await;
+        assert!(!list.text.contains(secret), "a secret is shown once");
+
+        let wrong = server.send(register(&server, "grn_guess", "web-1", &key('1'))).await;
+        assert_eq!(wrong.problem(), "not-signed-in");
+        assert_eq!(
+            server.send(register(&server, secret, "db-1", &key('1'))).await.problem(),
+            "not-allowed"
+        );
+        let first = server.send(register(&server, secret, "web-1", &key('1'))).await;
+        assert_eq!(first.status, StatusCode::OK, "{first:?}");
+        let again = server.send(register(&server, secret, "web-1", &key('1'))).await;
+        assert_eq!(again.json(), first.json(), "the same machine again is the same registration");
+        assert_eq!(
+            server.send(register(&server, secret, "web-1", &key('2'))).await.problem(),
+            "conflict"
+        );
+        let node = server.send(Ask::get("/api/v1/nodes/web-1").token(&operator)).await;
+        assert!(node.text.contains("production") && node.text.contains("dc1"), "{node:?}");
+        let second = server.send(register(&server, secret, "web-2", &key('2'))).await;
+        assert_eq!(second.status, StatusCode::OK, "{second:?}");
+        let third = server.send(register(&server, secret, "web-3", &key('3'))).await;
+        assert_eq!(third.problem(), "not-signed-in", "it is used up");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_old_or_revoked_lets_nobody_in() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let made = token(&server, &operator, 5).await;
+    let path = format!("/api/v1/node-tokens/{}", made["id"].as_str().unwrap());
+    assert_eq!(
+        server.send(Ask::new("DELETE", &path).token(&operator)).await.status,
+        StatusCode::NO_CONTENT
+    );
+    let revoked = register(&server, made["secret"].as_str().unwrap(), "web-1", &key('1'));
+    assert_eq!(server.send(revoked).await.problem(), "not-signed-in");
+    let made = token(&server, &operator, 5).await;
+    server.clock.advance(3_600_001);
+    let old = register(&server, made["secret"].as_str().unwrap(), "web-1", &key('1'));
+    assert_eq!(server.send(old).await.problem(), "not-signed-in");
+}
+
+#[tokio::test]
+async fn a_node_of_another_place_is_not_taken_over() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let node = json!({ "apiVersion": "greenroom/v1", "kind": "Node", "metadata": { "name": "web-9" },
+        "spec": { "environment": "uat", "datacenter": "dc1" } });
+    let saved = server
+        .send(Ask::new("PUT", "/api/v1/nodes/web-9").token(&operator).json(&node))
+        .await;
+    assert!(saved.status.is_success(), "{saved:?}");
+    let made = token(&server, &operator, 1).await;
+    let secret = made["secret"].as_str().unwrap();
+    assert_eq!(
+        server.send(register(&server, secret, "web-9", &key('1'))).await.problem(),
+        "not-allowed"
+    );
+    let other = server.send(register(&server, secret, "web-1", &key('1'))).await;
+    assert_eq!(other.status, StatusCode::OK, "the refusal cost no use: {other:?}");
+}
+
+#[tokio::test]
+async fn an_agent_gets_what_it_is_assigned_and_its_reports_are_kept() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let machine = enrolled(&server, &operator).await;
+    let ask = || machine.sign(&server, Ask::get("/agent/v1/configuration"));
+    assert_eq!(server.send(ask()).await.problem(), "not-found");
+    let path = format!("/api/v1/agents/{}/configuration", machine.name);
+    let empty = json!({ "format": 1, "states": [] });
+    let assigned = server.send(Ask::new("PUT", &path).token(&operator).json(&empty)).await;
+    let hash = assigned.json()["hash"].as_str().unwrap().to_owned();
+    let got = server.send(ask()).await;
+    assert_eq!(
+        (got.status, got.header("etag")),
+        (StatusCode::OK, format!("\"{hash}\"").as_str())
+    );
+    for number in 0..60 {
+        let report = json!({ "id": format!("r{number:02}"), "configuration": hash, "outcome": "applied", "unchanged": 3,
+            "states": [{ "id": "x", "outcome": "changed", "took_ms": 1, "drift": "corrective" }], "services": [], "took_ms": 4 });
+        server.clock.advance(1);
+        let answer = server
+            .send(machine.sign(&server, Ask::post("/agent/v1/reports").json(&report)))
+            .await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer:?}");
+    }
+    let agents = server.send(Ask::get("/api/v1/agents").token(&operator)).await.json();
+    let agent = &agents["items"][0];
+    assert_eq!(
+        (&agent["up_to_date"], &agent["corrective"]),
+        (&json!(true), &json!(1)),
+        "{agents}"
+    );
+    let reports = server
+        .send(Ask::get("/api/v1/agents/web-1/reports").token(&operator))
+        .await
+        .json();
+    let ids: Vec<&str> = reports
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["report"]["id"].as_str().unwrap())
+        .collect();
+    assert_eq!((ids.len(), ids[0], ids[49]), (50, "r59", "r10"));
+
+    let facts = json!({ "platform": "debian", "hostname": "web-1" });
+    let told = machine.sign(&server, Ask::new("PUT", "/agent/v1/facts").json(&facts));
+    assert_eq!(server.send(told).await.status, StatusCode::NO_CONTENT);
+    let found = server.send(Ask::get("/api/v1/nodes/web-1/facts").token(&operator)).await;
+    assert_eq!(found.json()["facts"]["platform"], "debian", "{found:?}");
+}
+
+#[tokio::test]
+async fn maintenance_is_told_and_a_forgotten_agent_is_no_longer_believed() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let machine = enrolled(&server, &operator).await;
+    let empty = json!({ "format": 1, "states": [] });
+    server
+        .send(
+            Ask::new("PUT", "/api/v1/agents/web-1/configuration")
+                .token(&operator)
+                .json(&empty),
+        )
+        .await;
+    let ask = || machine.sign(&server, Ask::get("/agent/v1/configuration"));
+    assert_eq!(server.send(ask()).await.header("greenroom-maintenance"), "");
+    let shown = server.send(Ask::get("/api/v1/nodes/web-1").token(&operator)).await;
+    let mut node = json!({ "apiVersion": "greenroom/v1", "kind": "Node", "metadata": { "name": "web-1" },
+        "spec": { "environment": "production", "datacenter": "dc1" } });
+    node["spec"]["maintenance"] = json!({ "reason": "new memory" });
+    let etag = shown.header("etag").to_owned();
+    let save = Ask::new("PUT", "/api/v1/nodes/web-1")
+        .token(&operator)
+        .header("if-match", &etag)
+        .json(&node);
+    let saved = server.send(save).await;
+    assert!(saved.status.is_success(), "{saved:?}");
+    assert_eq!(server.send(ask()).await.header("greenroom-maintenance"), "new memory");
+
+    assert_eq!(
+        server
+            .send(Ask::new("DELETE", "/api/v1/agents/web-1").token(&operator))
+            .await
+            .status,
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(server.send(ask()).await.problem(), "not-signed-in");
+}
