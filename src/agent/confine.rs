@@ -24,6 +24,35 @@ impl Confines {
         }
     }
 
+    /// The path of an entry itself, with links followed up to its folder: for what makes, replaces or removes a link.
+    ///
+    /// # Errors
+    /// `configuration-refused`.
+    pub(super) fn check_entry(&self, path: &str) -> Result<PathBuf, Fault> {
+        let asked = Path::new(path);
+        let (Some(folder), Some(name)) = (asked.parent().and_then(Path::to_str), asked.file_name()) else {
+            return self.check(path);
+        };
+        if asked.components().any(|part| matches!(part, Component::ParentDir)) {
+            return self.check(path);
+        }
+        let real = if folder == "/" {
+            PathBuf::from("/")
+        } else {
+            self.check(folder)?
+        }
+        .join(name);
+        if real.starts_with(&self.own) || self.own.starts_with(&real) {
+            return self.check(&real.display().to_string());
+        }
+        Ok(real)
+    }
+
+    /// Whether states may only write below one folder.
+    pub(super) fn is_sandbox(&self) -> bool {
+        self.inside.is_some()
+    }
+
     /// The path, with links followed, if a state may write there.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::reports::Reports;
 use super::services::Wanted;
 use super::states::{Done, Hands};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
-use crate::model::configuration::{DatabaseEngine, NodeConfiguration, State, StateBody, Target};
+use crate::model::configuration::{Absent, Archive, DatabaseEngine, Download, Link, NodeConfiguration, State, StateBody, Target};
 use crate::model::fault::Fault;
 use crate::model::signature::{PublicKey, document};
 use crate::model::time::show_length;
@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
+// What a change may lead to elsewhere, in the order in which it is done.
+const VERBS: [&str; 3] = ["run", "reload", "restart"];
 const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 // How much older than the newest a signed configuration may be: replicas' clocks differ, and a signature is used for a while.
 const SLACK_MS: i64 = 300_000;
@@ -224,7 +226,7 @@ impl Run<'_> {
                 Fault::new("configuration-refused", "The agent does not understand the configuration").why(&assigned.why),
             );
         };
-        check(self.hands, &configuration.states)?;
+        check(self.hands, configuration)?;
         self.journal.save(&self.hands.folder)?;
         match self.journal.current.take() {
             Some(id) => self.say(&format!("The agent was restarted during {id}; going on there")),
@@ -239,8 +241,9 @@ impl Run<'_> {
             if newer() {
                 return Ok(false);
             }
-            self.state(state).await?;
+            self.state(state, &configuration.states).await?;
         }
+        self.notify(&configuration.states).await?;
         self.restart_services(&configuration.states).await?;
         let unprobed: Vec<String> = assigned
             .services()
@@ -252,7 +255,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn state(&mut self, state: &State) -> Result<(), Fault> {
+    async fn state(&mut self, state: &State, states: &[State]) -> Result<(), Fault> {
         // Done before the agent was killed. A program is not run twice for that; the others only look again.
         let again = self.journal.done.contains(&state.id);
         if again && matches!(state.body, StateBody::Execute { .. }) {
@@ -263,7 +266,15 @@ impl Run<'_> {
         self.running = Some(outcome(&state.id, "running", &state.title, 0));
         let takes_time = matches!(
             state.body,
-            StateBody::Git { .. } | StateBody::Execute { .. } | StateBody::Service { .. } | StateBody::Database { .. }
+            StateBody::Git { .. }
+                | StateBody::Execute { .. }
+                | StateBody::Service { .. }
+                | StateBody::Database { .. }
+                | StateBody::Package { install: Some(_), .. }
+                | StateBody::Download(_)
+                | StateBody::Archive(_)
+                | StateBody::DatabaseRestore(_)
+                | StateBody::WaitFor(_)
         );
         if takes_time {
             // The others only look again after a crash.
@@ -273,7 +284,11 @@ impl Run<'_> {
             self.progress(true).await;
         }
         let changed = &self.journal.changed;
-        let applied = self.hands.apply(state, |id| changed.contains(id), &self.stream).await;
+        let applied = if state.report_only {
+            self.hands.look(state, |id| changed.contains(id), &self.stream).await
+        } else {
+            self.hands.apply(state, |id| changed.contains(id), &self.stream).await
+        };
         self.running = None;
         let took_ms = millis(began);
         let took = show_length(took_ms);
@@ -294,6 +309,14 @@ impl Run<'_> {
             Ok(Done::Unknown(why)) => {
                 self.note(outcome(&state.id, "unknown", &why, took_ms));
             }
+            Ok(Done::Changed(note)) if state.report_only => {
+                self.say(&format!("{}: differs and is left as it is, {note}", state.title));
+                let note = self.hands.veil.cover(&note).into_owned();
+                self.note(StateReport {
+                    diff: self.hands.take_diff(),
+                    ..outcome(&state.id, "differs", &note, took_ms)
+                });
+            }
             Ok(Done::Changed(note)) => {
                 let drift = self.enforced.drift(state);
                 let external = if drift == CORRECTIVE {
@@ -310,6 +333,11 @@ impl Run<'_> {
                 });
                 self.journal.changed.insert(state.id.clone());
                 self.changed_at.insert(state.id.clone(), Instant::now());
+                if !state.notify.is_empty() {
+                    // Noted as owed before it is acted on, so that a kill in between loses nothing.
+                    self.journal.save(&self.hands.folder)?;
+                    self.notify_now(state, states).await?;
+                }
             }
             Err(fault) => {
                 self.streamed = matches!(state.body, StateBody::Execute { .. });
@@ -326,6 +354,52 @@ impl Run<'_> {
             self.journal.save(&self.hands.folder)?;
         }
         self.progress(false).await;
+        Ok(())
+    }
+
+    // What changes led to elsewhere, each once: programs first, then reloads, then restarts, which make a reload needless.
+    async fn notify(&mut self, states: &[State]) -> Result<(), Fault> {
+        let mut owed: BTreeSet<(usize, &str)> = BTreeSet::new();
+        for state in states.iter().filter(|s| self.journal.changed.contains(&s.id)) {
+            for notification in state.notify.iter().filter(|n| !n.now) {
+                let order = VERBS.iter().position(|verb| *verb == notification.verb);
+                owed.insert((order.unwrap_or_default(), &notification.state));
+            }
+        }
+        for (order, id) in &owed {
+            if *order == 1 && owed.contains(&(2, *id)) {
+                continue;
+            }
+            self.tell(VERBS[*order], id, states).await?;
+        }
+        Ok(())
+    }
+
+    async fn notify_now(&mut self, state: &State, states: &[State]) -> Result<(), Fault> {
+        for notification in state.notify.iter().filter(|n| n.now) {
+            self.tell(&notification.verb, &notification.state, states).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, verb: &str, id: &str, states: &[State]) -> Result<(), Fault> {
+        let Some(state) = states.iter().find(|state| state.id == id) else {
+            return Ok(());
+        };
+        match &state.body {
+            StateBody::Execute { .. } => {
+                self.say(&format!("{} …", state.title));
+                self.hands.make(state, &self.stream).await?;
+            }
+            StateBody::SystemService(service) => {
+                self.hands.control_service(&service.name, verb, &self.stream).await?;
+                self.say(&format!("{}: told to {verb}", service.name));
+            }
+            StateBody::Service { name, .. } if self.hands.services.restart(name, Instant::now()).await => {
+                self.say(&format!("Restarted {name}"));
+            }
+            _ => {}
+        }
         Ok(())
     }
 
@@ -385,7 +459,7 @@ impl Run<'_> {
 ///
 /// # Errors
 /// `configuration-refused`.
-pub(super) fn check(hands: &Hands, states: &[State]) -> Result<(), Fault> {
+pub(super) fn check(hands: &Hands, configuration: &NodeConfiguration) -> Result<(), Fault> {
     let mut ids = BTreeSet::new();
     let refuse = |state: &State, why: &str| {
         let what = format!("The agent refuses the state {} ({})", state.id, state.origin);
@@ -395,14 +469,30 @@ pub(super) fn check(hands: &Hands, states: &[State]) -> Result<(), Fault> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.bytes().all(good)
     };
-    for state in states {
+    // Says which state a path that may not be written is in.
+    let within = |state: &State, checked: Result<std::path::PathBuf, Fault>| {
+        checked.map(drop).map_err(|fault| {
+            let why = format!("in {} ({}): {}", state.id, state.origin, fault.why);
+            fault.why(why)
+        })
+    };
+    for state in &configuration.states {
         if !ids.insert(&state.id) {
             return refuse(state, "another state has the same id");
         }
         let path = match &state.body {
+            StateBody::DatabaseRestore(_) if !configuration.restorable => {
+                return refuse(state, "databases of this node's environment must not be restored");
+            }
+            StateBody::Link(Link { path, .. }) | StateBody::Absent(Absent { path, .. }) => {
+                within(state, hands.confines.check_entry(path))?;
+                None
+            }
             StateBody::File { path, .. }
             | StateBody::Directory { path, .. }
             | StateBody::Git { path, .. }
+            | StateBody::Download(Download { path, .. })
+            | StateBody::Archive(Archive { path, .. })
             | StateBody::Database {
                 engine: DatabaseEngine::Sqlite { path },
                 ..
@@ -414,16 +504,32 @@ pub(super) fn check(hands: &Hands, states: &[State]) -> Result<(), Fault> {
                 }
                 Some(cwd)
             }
-            StateBody::Package { .. } | StateBody::Database { .. } => None,
+            _ => None,
         };
         if let Some(path) = path {
-            hands.confines.check(path).map_err(|fault| {
-                let why = format!("in {} ({}): {}", state.id, state.origin, fault.why);
-                fault.why(why)
-            })?;
+            within(state, hands.confines.check(path))?;
+        }
+        if hands.confines.is_sandbox() && !fits_a_sandbox(&state.body) {
+            return refuse(state, "it needs a machine of its own, and this is a sandbox");
         }
     }
     Ok(())
+}
+
+// What an agent that may only write below one folder can make true at all.
+fn fits_a_sandbox(body: &StateBody) -> bool {
+    match body {
+        StateBody::Package { install, .. } => install.is_none(),
+        StateBody::File { owner, group, .. } | StateBody::Directory { owner, group, .. } => owner.is_none() && group.is_none(),
+        StateBody::Download(download) => download.owner.is_none() && download.group.is_none(),
+        StateBody::Git { user, .. } | StateBody::Execute { user, .. } | StateBody::Service { user, .. } => user.is_none(),
+        StateBody::Database { .. }
+        | StateBody::Link(_)
+        | StateBody::Absent(_)
+        | StateBody::Archive(_)
+        | StateBody::WaitFor(_) => true,
+        _ => false,
+    }
 }
 
 fn outcome(id: &str, outcome: &str, note: &str, took_ms: i64) -> StateReport {

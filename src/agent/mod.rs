@@ -48,7 +48,7 @@ use program::Surroundings;
 use reports::Reports;
 use secrets::{Secrets, Veil};
 use services::Services;
-use states::Hands;
+use states::{Hands, Packages};
 pub use status::{Status, status};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -154,6 +154,7 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
         veil,
         surroundings,
         services,
+        packages: Packages::default(),
         overlay: Mutex::default(),
         diff: Mutex::default(),
     };

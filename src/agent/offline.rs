@@ -12,7 +12,7 @@ use super::plan::{self, Scratch};
 use super::reports::Reports;
 use super::secrets::{Secrets, Veil};
 use super::services::{self, Services};
-use super::states::Hands;
+use super::states::{Hands, Packages};
 use super::{Confines, Outcome, Surroundings};
 use crate::model::fault::Fault;
 use crate::model::id::NodeId;
@@ -105,6 +105,7 @@ fn hands(options: &AgentOptions, folder: &Folder, written: &Folder) -> Result<Ha
         secrets,
         veil,
         surroundings,
+        packages: Packages::default(),
         overlay: Mutex::default(),
         diff: Mutex::default(),
     })

@@ -28,7 +28,7 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
         outcome.fault = Some(fault.why(&assigned.why));
         return outcome;
     };
-    if let Err(fault) = check(hands, &configuration.states) {
+    if let Err(fault) = check(hands, configuration) {
         outcome.fault = Some(fault);
         return outcome;
     }
@@ -49,6 +49,7 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
                 outcome.changed += 1;
                 changed.insert(state.id.clone());
                 restarts.extend(state.restarts.iter().cloned());
+                restarts.extend(state.notify.iter().filter(|n| n.verb == "restart").map(|n| n.state.clone()));
                 ("would_change", note)
             }
             Ok(Done::Unknown(why)) => {

@@ -79,6 +79,29 @@ impl Surroundings {
         }
     }
 
+    /// A command as another account runs it, with that account's home in its environment.
+    ///
+    /// # Errors
+    /// `state-failed` where there is no such account.
+    pub(super) fn as_user(
+        command: &[String],
+        user: Option<&str>,
+        env: &mut BTreeMap<String, String>,
+    ) -> Result<Vec<String>, Fault> {
+        let Some(user) = user else { return Ok(command.to_vec()) };
+        let account = super::states::accounts::Accounts::read()?.user(user)?;
+        env.entry("HOME".to_owned()).or_insert(account.home);
+        env.entry("USER".to_owned()).or_insert_with(|| user.to_owned());
+        let (uid, gid) = (account.uid.to_string(), account.gid.to_string());
+        // Unlike `su`, it becomes the program: no process stands between us and what is to be stopped.
+        let become_user = ["setpriv", "--reuid", &uid, "--regid", &gid, "--init-groups", "--"];
+        Ok(become_user
+            .into_iter()
+            .map(str::to_owned)
+            .chain(command.iter().cloned())
+            .collect())
+    }
+
     /// Where a program is.
     ///
     /// # Errors

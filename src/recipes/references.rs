@@ -34,6 +34,7 @@ pub fn check_references(recipe: &Recipe, bundle: &Bundle) -> Vec<Diagnostic> {
     }
     for entry in &recipe.entries {
         if let Entry::State(state) = entry
+            && state.record.name == "template"
             && let Some(node) = state.body.get("source")
             && let Some(file) = node.text()
             && !is_template(file)

@@ -156,6 +156,69 @@ pub static SERVICE: Rule = rule(
     },
     110,
 );
+/// An account or group of a machine.
+pub static ACCOUNT: Rule = rule(
+    "an account",
+    "1 to 32 lower-case letters, digits, `-` and `_`, starting with a letter or `_`",
+    |t| {
+        t.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+            && t.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+    },
+    32,
+);
+/// The name of a package.
+pub static PACKAGE: Rule = rule(
+    "a package",
+    "lower-case letters, digits and `+`, `-`, `.`, starting with a letter or digit",
+    |t| {
+        t.len() > 1
+            && t.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && t.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b))
+    },
+    100,
+);
+/// A word without white space.
+pub static WORD: Rule = rule(
+    "a word",
+    "no white space, not starting with `-`",
+    |t| !t.is_empty() && !t.starts_with('-') && !t.contains(|c: char| c.is_whitespace() || c.is_control()),
+    200,
+);
+/// A hash.
+pub static SHA256: Rule = Rule {
+    what: "a SHA-256 hash",
+    words: "64 lower-case hexadecimal digits",
+    check: |t| t.len() == 64 && t.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
+    pattern: Some("^[0-9a-f]{64}$"),
+    max: 64,
+};
+/// A path on the node or an address.
+pub static SOURCE: Rule = rule(
+    "a source",
+    "an absolute path, or an address that starts with `https://` or `http://`",
+    |t| is_path(t) || (URL.check)(t),
+    1000,
+);
+/// An IP address.
+pub static ADDRESS: Rule = rule(
+    "an IP address",
+    "such as `10.0.0.7` or `fd00::7`",
+    |t| t.parse::<std::net::IpAddr>().is_ok(),
+    60,
+);
+/// The name of a database or of a role in one.
+pub static SQL_NAME: Rule = Rule {
+    what: "a name of a database or role",
+    words: "1 to 60 lower-case letters, digits and `_`, starting with a letter",
+    check: |t| {
+        t.starts_with(|c: char| c.is_ascii_lowercase())
+            && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    },
+    pattern: Some("^[a-z][a-z0-9_]{0,59}$"),
+    max: 60,
+};
 /// A file name of a template beside the recipes.
 pub static TEMPLATE_FILE: Rule = rule(
     "a template file",

@@ -1,7 +1,10 @@
 //! The tables of recipes: what a recipe file holds, and each state type with its properties.
 
+mod machine;
+
 use super::rules;
 use super::shape::{Field, Record, Shape, optional, required};
+use machine::{GROUP, OWNER, USER};
 
 const ARGUMENTS: Shape = Shape::List {
     of: &Shape::Text(&rules::ARGUMENT),
@@ -115,7 +118,25 @@ pub static INCLUDE: Record = Record {
 const CONDITION: Shape = Shape::Either(&Shape::Text(&rules::EXPRESSION), &Shape::Bool);
 
 /// The properties that every state type takes.
-pub static COMMON: &[Field] = &[ID, TITLE, WHEN, FOR, ONLY_IF, NOT_IF, CREATES, CHANGED, RESTARTS, TARGETS];
+pub static COMMON: &[Field] = &[
+    ID,
+    TITLE,
+    WHEN,
+    FOR,
+    ONLY_IF,
+    NOT_IF,
+    CREATES,
+    REMOVES,
+    FILE_EXISTS,
+    PORT_OPEN,
+    CHANGED,
+    SAFE_IN_PLAN,
+    RESTARTS,
+    NOTIFY,
+    SUBSCRIBE,
+    REPORT_ONLY,
+    TARGETS,
+];
 const ID: Field = optional(
     "id",
     Shape::Text(&rules::LINE),
@@ -162,16 +183,89 @@ const RESTARTS: Field = optional(
     IDS,
     "Ids of service states to restart once, at the end, if this state changed something",
 );
+const REMOVES: Field = optional(
+    "removes",
+    Shape::Text(&rules::PATH),
+    "Apply only while this file or folder is there",
+);
+const FILE_EXISTS: Field = optional(
+    "file_exists",
+    Shape::Text(&rules::PATH),
+    "Apply only if this file or folder is there",
+);
+const PORT_OPEN: Field = optional(
+    "port_open",
+    Shape::Integer { min: 1, max: 65_535 },
+    "Apply only if this port of the node takes connections",
+);
+const SAFE_IN_PLAN: Field = optional(
+    "safe_in_plan",
+    Shape::Bool,
+    "Whether `only_if` and `not_if` change nothing, so that they may be run when changes are only planned",
+);
+static A_NOTIFICATION: Shape = Shape::Record(&NOTIFICATION);
+const NOTIFY: Field = optional(
+    "notify",
+    Shape::List {
+        of: &A_NOTIFICATION,
+        min: 0,
+        max: 50,
+    },
+    "What happens once, at the end, if this state changed something",
+);
+const SUBSCRIBE: Field = optional(
+    "subscribe",
+    IDS,
+    "Ids of states whose changes restart this service, or run this program; the other way round of `notify`",
+);
+const REPORT_ONLY: Field = optional(
+    "report_only",
+    Shape::Bool,
+    "Whether it is only looked at: what differs is reported and left as it is",
+);
+/// What a change leads to elsewhere.
+static NOTIFICATION: Record = Record {
+    name: "notification",
+    doc: "Exactly one of `restart`, `reload` and `run`, with the id of a state",
+    fields: &[
+        optional("restart", Shape::Text(&rules::LINE), "A service to restart"),
+        optional("reload", Shape::Text(&rules::LINE), "A service to reload"),
+        optional("run", Shape::Text(&rules::LINE), "A program to run, one with `refresh_only`"),
+        optional("now", Shape::Bool, "Whether at once rather than at the end"),
+    ],
+    common: &[],
+};
 const MODE: Field = optional("mode", Shape::Text(&rules::MODE), "Permission bits, such as `0644`");
 
 /// The state types.
-pub static STATES: &[&Record] = &[&PACKAGE, &FILE, &TEMPLATE, &DIRECTORY, &GIT, &EXECUTE, &SERVICE, &DATABASE];
+pub static STATES: &[&Record] = &[
+    &machine::PACKAGE,
+    &FILE,
+    &TEMPLATE,
+    &DIRECTORY,
+    &machine::LINK,
+    &GIT,
+    &EXECUTE,
+    &SERVICE,
+    &machine::ACCOUNT,
+    &machine::GROUP_STATE,
+    &machine::CRON,
+    &machine::TIMER,
+    &machine::DOWNLOAD,
+    &machine::ARCHIVE,
+    &machine::APT_REPOSITORY,
+    &machine::HOSTS_ENTRY,
+    &DATABASE,
+    &machine::DATABASE_USER,
+    &machine::DATABASE_RESTORE,
+    &machine::WAIT_FOR,
+];
 
 const INCLUDED: Shape = Shape::Either(&Shape::Text(&rules::NAME), &Shape::Record(&INCLUDE));
 
 // What an item of `states` may be: a state of one of the types, or an include in its place.
 const ENTRIES: &[(&str, Shape)] = &[
-    ("package", Shape::Record(&PACKAGE)),
+    ("package", Shape::Record(&machine::PACKAGE)),
     ("file", Shape::Record(&FILE)),
     ("template", Shape::Record(&TEMPLATE)),
     ("directory", Shape::Record(&DIRECTORY)),
@@ -179,41 +273,37 @@ const ENTRIES: &[(&str, Shape)] = &[
     ("execute", Shape::Record(&EXECUTE)),
     ("service", Shape::Record(&SERVICE)),
     ("database", Shape::Record(&DATABASE)),
+    ("link", Shape::Record(&machine::LINK)),
+    ("user", Shape::Record(&machine::ACCOUNT)),
+    ("group", Shape::Record(&machine::GROUP_STATE)),
+    ("cron", Shape::Record(&machine::CRON)),
+    ("timer", Shape::Record(&machine::TIMER)),
+    ("download", Shape::Record(&machine::DOWNLOAD)),
+    ("archive", Shape::Record(&machine::ARCHIVE)),
+    ("apt_repository", Shape::Record(&machine::APT_REPOSITORY)),
+    ("hosts_entry", Shape::Record(&machine::HOSTS_ENTRY)),
+    ("database_user", Shape::Record(&machine::DATABASE_USER)),
+    ("database_restore", Shape::Record(&machine::DATABASE_RESTORE)),
+    ("wait_for", Shape::Record(&machine::WAIT_FOR)),
     ("include", INCLUDED),
 ];
-
-static PACKAGE: Record = Record {
-    name: "package",
-    doc: "A program is installed; where packages cannot be installed it is only checked for",
-    fields: &[
-        required("name", Shape::Text(&rules::PROGRAM), "The package's name"),
-        optional(
-            "program",
-            Shape::Text(&rules::PROGRAM),
-            "The program it brings; its name where absent",
-        ),
-        optional(
-            "min_version",
-            Shape::Text(&rules::VERSION),
-            "The least version, as dotted numbers",
-        ),
-        optional(
-            "version_args",
-            ARGUMENTS,
-            "Arguments that make it print its version; `--version` where absent",
-        ),
-    ],
-    common: COMMON,
-};
 
 static FILE: Record = Record {
     name: "file",
     doc: "A file holds this text",
     fields: &[
         required("path", Shape::Text(&rules::PATH), "Where"),
-        required("content", Shape::Text(&rules::CONTENT), "The whole content"),
+        optional(
+            "content",
+            Shape::Text(&rules::CONTENT),
+            "The whole content; needed unless it is to be absent",
+        ),
         MODE,
+        OWNER,
+        GROUP,
         optional("secret", Shape::Bool, "Whether the content stays out of logs and diffs"),
+        VALIDATE,
+        FILE_STATE,
     ],
     common: COMMON,
 };
@@ -237,15 +327,40 @@ static TEMPLATE: Record = Record {
             "More names for the template, besides the namespaces",
         ),
         MODE,
+        OWNER,
+        GROUP,
         optional("secret", Shape::Bool, "Whether the content stays out of logs and diffs"),
+        VALIDATE,
     ],
     common: COMMON,
 };
 
+const VALIDATE: Field = optional(
+    "validate",
+    ARGUMENTS,
+    "A program that must end with 0 before the file is put in place; `{}` among its arguments is the new file",
+);
+const FILE_STATE: Field = optional(
+    "state",
+    Shape::Choice(&["present", "absent"]),
+    "Whether it is there; `present` where absent",
+);
+
 static DIRECTORY: Record = Record {
     name: "directory",
     doc: "A folder is there, with the folders above it",
-    fields: &[required("path", Shape::Text(&rules::PATH), "Where"), MODE],
+    fields: &[
+        required("path", Shape::Text(&rules::PATH), "Where"),
+        MODE,
+        OWNER,
+        GROUP,
+        FILE_STATE,
+        optional(
+            "recursive",
+            Shape::Bool,
+            "Whether an absent folder goes with all that is in it",
+        ),
+    ],
     common: COMMON,
 };
 
@@ -260,6 +375,7 @@ static GIT: Record = Record {
             "The repository, as the node reaches it",
         ),
         required("commit", Shape::Text(&rules::COMMIT), "The commit, never a branch"),
+        USER,
     ],
     common: COMMON,
 };
@@ -278,20 +394,55 @@ static EXECUTE: Record = Record {
             Shape::Choice(&["state-failed", "build-failed"]),
             "The code of a failure; `state-failed` where absent",
         ),
+        USER,
+        optional(
+            "exit_codes",
+            Shape::List {
+                of: &Shape::Integer { min: 0, max: 255 },
+                min: 1,
+                max: 20,
+            },
+            "The exit codes that are good; 0 where absent",
+        ),
+        optional(
+            "refresh_only",
+            Shape::Bool,
+            "Whether it is only run when another state notifies it",
+        ),
     ],
     common: COMMON,
 };
 
 static SERVICE: Record = Record {
     name: "service",
-    doc: "A process is kept running",
+    doc: "A service: with `command` a process that the agent keeps running, without it one of the operating system's",
     fields: &[
         required(
             "name",
             Shape::Text(&rules::SERVICE),
-            "Name on the node, such as `storefront-web`",
+            "Name on the node, such as `storefront-web` or `nginx`",
         ),
-        required("command", ARGUMENTS, "Program and arguments"),
+        optional(
+            "command",
+            ARGUMENTS,
+            "Program and arguments of a process that the agent keeps running",
+        ),
+        optional(
+            "state",
+            Shape::Choice(&["running", "stopped"]),
+            "Of the operating system's: whether it runs; not looked at where absent",
+        ),
+        optional(
+            "enabled",
+            Shape::Bool,
+            "Of the operating system's: whether it starts with the machine; not looked at where absent",
+        ),
+        optional(
+            "unit",
+            Shape::Text(&rules::CONTENT),
+            "Of the operating system's: the text of its systemd unit, where no package brings one",
+        ),
+        USER,
         optional("cwd", Shape::Text(&rules::PATH), "Where; the checkout where absent"),
         optional(
             "env",
@@ -362,13 +513,19 @@ static READY: Record = Record {
 
 static DATABASE: Record = Record {
     name: "database",
-    doc: "A database is there, with its schema and its first data; SQLite or in a PostgreSQL server",
+    doc: "A database is there: an app's resource with its schema and first data, or with `name` one of the machine's own PostgreSQL server",
     fields: &[
-        required(
+        optional(
             "resource",
             Shape::Text(&rules::NAME),
             "The app's resource that it is, which says its type and place",
         ),
+        optional(
+            "name",
+            Shape::Text(&rules::SQL_NAME),
+            "Its name in the machine's own PostgreSQL server",
+        ),
+        optional("owner", Shape::Text(&rules::SQL_NAME), "The role it belongs to, with `name`"),
         optional(
             "schema",
             Shape::Text(&rules::PATH),

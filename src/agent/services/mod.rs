@@ -45,6 +45,8 @@ pub(super) struct Wanted {
     pub(super) name: String,
     /// Program and arguments.
     pub(super) command: Vec<String>,
+    /// As whom; as the agent where absent.
+    pub(super) user: Option<String>,
     /// Where.
     pub(super) cwd: PathBuf,
     /// Its environment.
@@ -74,6 +76,7 @@ impl Wanted {
             ready,
             stop_timeout_s,
             revision,
+            user,
         } = body
         else {
             return None;
@@ -81,6 +84,7 @@ impl Wanted {
         Some(Self {
             name: name.clone(),
             command: command.clone(),
+            user: user.clone(),
             cwd: PathBuf::from(cwd),
             env: env.clone(),
             path: path.clone(),
@@ -93,7 +97,10 @@ impl Wanted {
 
     /// Names all that a running process cannot be told later; two that are equal need no restart.
     fn identity(&self) -> String {
-        let parts = serde_json::json!([self.command, self.cwd, self.env, self.path, self.revision]);
+        let mut parts = serde_json::json!([self.command, self.cwd, self.env, self.path, self.revision]);
+        if let (Some(user), Some(parts)) = (&self.user, parts.as_array_mut()) {
+            parts.push(user.as_str().into());
+        }
         crate::model::secret::hash(&parts.to_string())
     }
 }

@@ -201,7 +201,9 @@ impl Unit {
         }
         let surroundings = &self.shared.surroundings;
         let mark = (processes::SERVICE, name.as_str());
-        let mut command = surroundings.command(&self.wanted.command, &self.wanted.cwd, &self.env, mark)?;
+        let mut env = self.env.clone();
+        let whole = crate::agent::program::Surroundings::as_user(&self.wanted.command, self.wanted.user.as_deref(), &mut env)?;
+        let mut command = surroundings.command(&whole, &self.wanted.cwd, &env, mark)?;
         let output = self.shared.logs.output(&name)?;
         let errors = output.try_clone();
         let started = errors.and_then(|errors| {

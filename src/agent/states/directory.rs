@@ -1,5 +1,6 @@
 //! A folder is there, with these permission bits.
 
+use super::accounts::Whose;
 use super::{Done, Hands, mode_bits};
 use crate::agent::folder::io_fault;
 use crate::model::fault::Fault;
@@ -7,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 impl Hands {
-    pub(super) fn directory(&self, path: &str, mode: &str) -> Result<Done, Fault> {
+    pub(super) fn directory(&self, path: &str, mode: &str, whose: Whose<'_>) -> Result<Done, Fault> {
         let real = self.confines.check(path)?;
         let bits = mode_bits(mode)?;
         let failed = |error| io_fault(&format!("The folder {path} cannot be made"), &error);
@@ -24,8 +25,9 @@ impl Hands {
                 fs::set_permissions(&real, fs::Permissions::from_mode(bits)).map_err(failed)?;
             }
         }
+        let owner = whose.give(self, &real)?;
         Ok(match before {
-            Some(now) if now == bits => Done::Unchanged,
+            Some(now) if now == bits => owner.map_or(Done::Unchanged, Done::Changed),
             Some(now) => Done::Changed(format!("mode {now:04o} became {bits:04o}")),
             None => Done::Changed(format!("made {path}")),
         })

@@ -1,6 +1,7 @@
 //! A program is run, without a shell, within its time.
 
 use super::{Done, Hands};
+use crate::agent::program::Surroundings;
 use crate::model::configuration::{State, StateBody};
 use crate::model::fault::Fault;
 use std::time::Duration;
@@ -14,6 +15,9 @@ impl Hands {
             path,
             timeout_s,
             failure,
+            user,
+            exit_codes,
+            refresh_only: _,
         } = &state.body
         else {
             return Ok(Done::Unchanged);
@@ -27,8 +31,10 @@ impl Hands {
         self.surroundings.add_path(&mut env, path);
         let limit = Duration::from_secs(*timeout_s);
         self.logs.line(stream, &format!("  $ {}", command.join(" ")));
-        let ended = self.run(&state.id, command, &folder, &env, limit, stream, "  ").await?;
-        if ended.is_good() {
+        let whole = Surroundings::as_user(command, user.as_deref(), &mut env)?;
+        let ended = self.run(&state.id, &whole, &folder, &env, limit, stream, "  ").await?;
+        let code = ended.status.and_then(|status| status.code());
+        if ended.is_good() && exit_codes.is_empty() || code.is_some_and(|code| exit_codes.contains(&code)) {
             return Ok(Done::Changed(format!("ran {}", command.join(" "))));
         }
         let code = if failure == "build-failed" {

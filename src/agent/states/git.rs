@@ -4,6 +4,7 @@
 //! Git is given no configuration but ours: no hooks, no prompts, no helper programs as transports. Names never stand where an
 //! option could.
 
+use super::accounts::{Accounts, Whose};
 use super::{Done, Hands};
 use crate::agent::folder::io_fault;
 use crate::agent::program::Ended;
@@ -41,7 +42,31 @@ struct Git<'a> {
 }
 
 impl Hands {
-    pub(super) async fn git(&self, path: &str, repository: &str, commit: &str, stream: &str) -> Result<Done, Fault> {
+    /// As `git`, and all of it belongs to this account.
+    pub(super) async fn git_as(
+        &self,
+        path: &str,
+        repository: &str,
+        commit: &str,
+        user: Option<&str>,
+        stream: &str,
+    ) -> Result<Done, Fault> {
+        let done = self.git(path, repository, commit, stream).await?;
+        let Some(user) = user else { return Ok(done) };
+        let real = self.confines.check(path)?;
+        let name = user.to_owned();
+        let theirs = Whose::new(Some(&name), None).differs(self, &real)?.is_none();
+        if self.is_plan() || theirs && done == Done::Unchanged {
+            return Ok(done);
+        }
+        let group = Accounts::read()?.user(user)?.gid;
+        let (whose, folder) = (format!("{user}:{group}"), real.display().to_string());
+        let command = ["chown", "--recursive", "--no-dereference", &whose, "--", &folder];
+        let given = self.tool(&command, "given away", stream).await?;
+        Ok(if done == Done::Unchanged { given } else { done })
+    }
+
+    async fn git(&self, path: &str, repository: &str, commit: &str, stream: &str) -> Result<Done, Fault> {
         let refuse = |why: &str| Err(Fault::new("configuration-refused", "The agent does not check this out").why(why));
         if !(commit.len() == 40 || commit.len() == 64) || !commit.bytes().all(|b| b.is_ascii_hexdigit()) {
             return refuse("the commit is not 40 or 64 hexadecimal digits");

@@ -1,15 +1,22 @@
 //! Making a state true: one file a type. Each looks first and changes only what differs; each says what it did.
 
+pub(in crate::agent) mod accounts;
 mod database;
 mod directory;
+mod entries;
 mod execute;
+mod fetched;
 mod file;
 mod git;
 mod overlay;
 mod package;
+mod packages;
+mod schedules;
+mod server;
+mod wait;
 
 use super::confine::Confines;
-use super::folder::Folder;
+use super::folder::{Folder, io_fault};
 use super::logs::Logs;
 use super::program::{self, Ended, Surroundings};
 use super::secrets::{Secrets, Veil};
@@ -17,13 +24,17 @@ use super::services::{Services, Wanted};
 use crate::machine::processes;
 use crate::model::configuration::{Guards, State, StateBody};
 use crate::model::fault::Fault;
+use accounts::Whose;
 use overlay::Overlay;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+pub(super) use packages::Packages;
+
 const GUARD: Duration = Duration::from_mins(1);
+const TOOL: Duration = Duration::from_mins(10);
 
 /// What states are made true with.
 #[derive(Debug)]
@@ -42,6 +53,8 @@ pub(super) struct Hands {
     pub(super) confines: Confines,
     /// The services.
     pub(super) services: Services,
+    /// What the package manager has.
+    pub(super) packages: Packages,
     /// What a plan pretends; nothing while states are made true.
     pub(super) overlay: Mutex<Option<Overlay>>,
     /// The difference that the state under way makes, for people.
@@ -70,29 +83,106 @@ impl Hands {
         if let Some(done) = self.kept_from(state, changed, stream).await? {
             return Ok(done);
         }
+        self.make(state, stream).await
+    }
+
+    /// Looks at a state without changing anything, and says what would be done.
+    ///
+    /// # Errors
+    /// Why it could not be made true.
+    pub(super) async fn look(&self, state: &State, changed: impl Fn(&str) -> bool, stream: &str) -> Result<Done, Fault> {
+        if self.is_plan() {
+            return self.apply(state, changed, stream).await;
+        }
+        self.begin_plan();
+        let done = self.apply(state, changed, stream).await;
+        self.end_plan();
+        done
+    }
+
+    /// Makes the state true, whatever its guards say: for what a notification asks for.
+    ///
+    /// # Errors
+    /// Why it cannot be made true.
+    pub(super) async fn make(&self, state: &State, stream: &str) -> Result<Done, Fault> {
         match &state.body {
             StateBody::Package {
                 name,
                 program,
                 min_version,
                 version_args,
-            } => self.package(name, program, min_version.as_deref(), version_args).await,
+                install,
+            } => match install {
+                Some(install) => self.install(name, install, stream).await,
+                None => self.package(name, program, min_version.as_deref(), version_args).await,
+            },
             StateBody::File {
                 path,
                 content,
                 mode,
                 secret,
-            } => self.file(path, content, mode, *secret, stream),
-            StateBody::Directory { path, mode } => self.directory(path, mode),
+                owner,
+                group,
+                validate,
+            } => {
+                let file = file::FileState {
+                    path,
+                    content,
+                    mode,
+                    secret: *secret,
+                    whose: Whose::new(owner.as_ref(), group.as_ref()),
+                    validate,
+                };
+                self.file(file, stream).await
+            }
+            StateBody::Directory {
+                path,
+                mode,
+                owner,
+                group,
+            } => self.directory(path, mode, Whose::new(owner.as_ref(), group.as_ref())),
             StateBody::Git {
                 path,
                 repository,
                 commit,
-            } => self.git(path, repository, commit, stream).await,
+                user,
+            } => self.git_as(path, repository, commit, user.as_deref(), stream).await,
             StateBody::Execute { .. } => self.execute(state, stream).await,
             StateBody::Service { .. } => self.service(&state.body).await,
             StateBody::Database { .. } => self.database(&state.body).await,
+            StateBody::Link(link) => self.link(link),
+            StateBody::Absent(absent) => self.absent(absent),
+            StateBody::SystemService(service) => self.system_service(service, stream).await,
+            StateBody::User(user) => self.user(user, stream).await,
+            StateBody::Group(group) => self.group(group, stream).await,
+            StateBody::Cron(cron) => self.cron(cron),
+            StateBody::Timer(timer) => self.timer(timer, stream).await,
+            StateBody::Download(download) => self.download(download).await,
+            StateBody::Archive(archive) => self.archive(archive, stream).await,
+            StateBody::AptRepository(repository) => self.apt_repository(repository, stream).await,
+            StateBody::HostsEntry(entry) => self.hosts_entry(entry),
+            StateBody::ServerDatabase(_) | StateBody::DatabaseUser(_) | StateBody::DatabaseRestore(_) if self.is_plan() => {
+                Ok(Done::Unknown("a plan asks no databases".to_owned()))
+            }
+            StateBody::ServerDatabase(database) => self.server_database(database, stream).await,
+            StateBody::DatabaseUser(user) => self.database_user(user, stream).await,
+            StateBody::DatabaseRestore(restore) => self.database_restore(restore, stream).await,
+            StateBody::WaitFor(wait) => self.wait_for(wait).await,
         }
+    }
+
+    // Runs one of the system's own tools, unless this is a plan; what it did is said in these words.
+    async fn tool(&self, command: &[&str], said: &str, stream: &str) -> Result<Done, Fault> {
+        if self.is_plan() {
+            return Ok(Done::Changed(said.to_owned()));
+        }
+        let whole: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+        let env = BTreeMap::new();
+        let ended = self.run(command[0], &whole, Path::new("/"), &env, TOOL, stream, "  ").await?;
+        if ended.is_good() {
+            return Ok(Done::Changed(said.to_owned()));
+        }
+        Err(ended.fault("state-failed", format!("`{}` failed", command.join(" ")), TOOL))
     }
 
     async fn service(&self, body: &StateBody) -> Result<Done, Fault> {
@@ -124,7 +214,14 @@ impl Hands {
             not_if,
             creates,
             changed: after,
+            removes,
+            file_exists,
+            port_open,
+            safe_in_plan,
         } = &state.guards;
+        if matches!(state.body, StateBody::Execute { refresh_only: true, .. }) {
+            return skipped("nothing has asked for it".to_owned());
+        }
         if let Some(id) = after
             && !changed(id)
         {
@@ -135,7 +232,16 @@ impl Hands {
         {
             return skipped(format!("{path} is there"));
         }
-        if self.is_plan() && (only_if.is_some() || not_if.is_some()) {
+        let missing = |path: &&String| !self.is_there(Path::new(path));
+        if let Some(path) = [removes, file_exists].into_iter().flatten().find(missing) {
+            return skipped(format!("{path} is not there"));
+        }
+        if let Some(port) = port_open
+            && !wait::is_open("127.0.0.1", *port).await
+        {
+            return skipped(format!("nothing takes connections at port {port}"));
+        }
+        if self.is_plan() && !safe_in_plan && (only_if.is_some() || not_if.is_some()) {
             return Ok(Some(Done::Unknown("its guard is a program, and a plan runs none".to_owned())));
         }
         if let Some(command) = only_if

@@ -5,7 +5,7 @@
 
 use super::Hands;
 use crate::machine::files;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -18,6 +18,8 @@ pub(in crate::agent) struct Overlay {
     // Content and permission bits; no content where a command would make the file.
     files: BTreeMap<PathBuf, (Option<Vec<u8>>, u32)>,
     folders: BTreeMap<PathBuf, u32>,
+    // Names of accounts and groups.
+    accounts: BTreeSet<String>,
     // Whether a command would have run, after which nothing is certain.
     unsure: bool,
 }
@@ -104,6 +106,18 @@ impl Hands {
         if let Some(overlay) = self.overlay().as_mut() {
             overlay.folders.insert(real.to_owned(), bits);
         }
+    }
+
+    /// Pretends an account or a group.
+    pub(super) fn pretend_account(&self, name: &str) {
+        if let Some(overlay) = self.overlay().as_mut() {
+            overlay.accounts.insert(name.to_owned());
+        }
+    }
+
+    /// Whether an account or group is only pretended.
+    pub(super) fn is_pretended(&self, name: &str) -> bool {
+        self.overlay().as_ref().is_some_and(|overlay| overlay.accounts.contains(name))
     }
 
     /// Whether something is at this path.

@@ -149,6 +149,7 @@ fn difference(before: Option<&Configuration>, after: Option<&Configuration>) -> 
         return None;
     }
     let empty = NodeConfiguration {
+        restorable: false,
         format: NodeConfiguration::FORMAT,
         states: Vec::new(),
     };

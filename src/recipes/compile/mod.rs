@@ -15,7 +15,7 @@ pub use search::{NoSearch, Search, Searched, answer_hash};
 use super::bundle::Bundle;
 use super::values::{self, Layer};
 use super::view::View;
-use crate::model::configuration::{NodeConfiguration, State, StateBody};
+use crate::model::configuration::{NodeConfiguration, Notification, State, StateBody};
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
 use owner::Owner;
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +26,8 @@ const MAX_STATES: usize = 20_000;
 
 /// The findings after which a compile gives up: more help nobody.
 const MAX_FINDINGS: usize = 100;
+// Stands among a state's notifications until the state it names is known and gets the notification instead.
+const SUBSCRIBES: &str = "subscribes";
 
 /// What a compile yields.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +82,7 @@ pub fn compile_with(bundle: &Bundle, view: &View, search: Arc<dyn Search>) -> Re
             }
             Err(problems) => findings.extend(problems),
         }
+        subscribe(&mut states[first..], &mut findings);
         check_references(&states[first..], owner.shown(), &mut findings);
     }
     check_unique(&states, &mut findings);
@@ -89,6 +92,7 @@ pub fn compile_with(bundle: &Bundle, view: &View, search: Arc<dyn Search>) -> Re
     Ok(Compiled {
         configuration: NodeConfiguration {
             format: NodeConfiguration::FORMAT,
+            restorable: view.restorable,
             states,
         },
         warnings: findings,
@@ -153,13 +157,63 @@ fn check_unique(states: &[State], findings: &mut Vec<Diagnostic>) {
     }
 }
 
+// `subscribe` is `notify` written down by whom it reaches.
+fn subscribe(states: &mut [State], findings: &mut Vec<Diagnostic>) {
+    for index in 0..states.len() {
+        let (wanted, kept) = std::mem::take(&mut states[index].notify)
+            .into_iter()
+            .partition(|n| n.verb == SUBSCRIBES);
+        states[index].notify = kept;
+        let wanted: Vec<Notification> = wanted;
+        let verb = match &states[index].body {
+            StateBody::Service { .. } | StateBody::SystemService(_) => "restart",
+            _ => "run",
+        };
+        for subscription in wanted {
+            let to = Notification {
+                verb: verb.to_owned(),
+                state: states[index].id.clone(),
+                now: false,
+            };
+            match states.iter_mut().find(|state| state.id == subscription.state) {
+                Some(state) if state.notify.contains(&to) => {}
+                Some(state) => state.notify.push(to),
+                None => {
+                    let message = format!("`subscribe` names `{}`, which is no state", subscription.state);
+                    findings.push(about_state(&states[index], "unknown-state", message));
+                }
+            }
+        }
+    }
+}
+
 fn check_references(states: &[State], app: &str, findings: &mut Vec<Diagnostic>) {
     let position: HashMap<&str, usize> = states.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
     for (index, state) in states.iter().enumerate() {
-        for id in &state.restarts {
-            let target = position.get(id.as_str()).map(|i| &states[*i]);
-            if !target.is_some_and(|s| matches!(s.body, StateBody::Service { .. })) {
-                let message = format!("`restarts` names `{id}`, which is no service of `{app}`");
+        let restarts = state.restarts.iter().map(|id| ("restarts", id));
+        let notified = state.notify.iter().map(|n| (n.verb.as_str(), &n.state));
+        for (verb, id) in restarts.chain(notified) {
+            let target = position.get(id.as_str()).map(|i| &states[*i].body);
+            let (fits, what) = match verb {
+                "run" => {
+                    let is_run = |body: &StateBody| matches!(body, StateBody::Execute { refresh_only: true, .. });
+                    (target.is_some_and(is_run), "no `execute` with `refresh_only`")
+                }
+                "reload" => {
+                    let reloads = |body: &StateBody| matches!(body, StateBody::SystemService(_));
+                    (target.is_some_and(reloads), "no service of the operating system")
+                }
+                "restarts" => {
+                    let restarts = |body: &StateBody| matches!(body, StateBody::Service { .. });
+                    (target.is_some_and(restarts), "no service")
+                }
+                _ => {
+                    let restarts = |body: &StateBody| matches!(body, StateBody::Service { .. } | StateBody::SystemService(_));
+                    (target.is_some_and(restarts), "no service")
+                }
+            };
+            if !fits {
+                let message = format!("`{verb}` names `{id}`, which is {what} of `{app}`");
                 findings.push(about_state(state, "unknown-state", message));
             }
         }

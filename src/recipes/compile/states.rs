@@ -1,8 +1,12 @@
 //! Decoding: one rendered state becomes a typed one, checked against its shape and the node's limits.
 
+mod machine;
+
 use super::owner::Owner;
 use super::scope::{Scope, holds_secret};
-use crate::model::configuration::{DatabaseEngine, EnvValue, Guards, Readiness, RestartPolicy, State, StateBody, Target};
+use crate::model::configuration::{
+    DatabaseEngine, EnvValue, Guards, Notification, Readiness, RestartPolicy, State, StateBody, Target,
+};
 use crate::model::time::parse_length;
 use crate::recipes::rules;
 use crate::recipes::shape::{Record, Shape, Strictness, check, choices};
@@ -54,6 +58,10 @@ impl Decoder<'_> {
                 not_if: self.list("not_if"),
                 creates: self.text("creates"),
                 changed: self.text("changed").as_deref().map(reference),
+                removes: self.text("removes"),
+                file_exists: self.text("file_exists"),
+                port_open: self.number("port_open"),
+                safe_in_plan: self.flag("safe_in_plan"),
             },
             restarts: self
                 .list("restarts")
@@ -67,6 +75,8 @@ impl Decoder<'_> {
                 .iter()
                 .filter_map(|name| Target::named(name))
                 .collect(),
+            notify: self.notifications(&reference, findings),
+            report_only: self.flag("report_only"),
             body,
         })
     }
@@ -77,6 +87,44 @@ impl Decoder<'_> {
 
     fn list(&self, name: &str) -> Option<Vec<String>> {
         self.body.get(name).map(Node::texts)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.text(name).and_then(|text| text.parse().ok())
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.body.get(name).is_some_and(Node::is_true)
+    }
+
+    fn notifications(&self, reference: &dyn Fn(&str) -> String, findings: &mut Findings<'_>) -> Vec<Notification> {
+        let mut all = Vec::new();
+        for item in self.body.get("notify").map(Node::items).unwrap_or_default() {
+            let verbs = ["restart", "reload", "run"];
+            let mut given = verbs.iter().filter_map(|verb| Some((*verb, item.get(verb)?.scalar()?)));
+            let (Some((verb, id)), None) = (given.next(), given.next()) else {
+                let path = format!("{}.notify", self.record.name);
+                findings.error(
+                    item.at,
+                    "invalid-value",
+                    &path,
+                    "exactly one of `restart`, `reload` and `run` is needed",
+                );
+                continue;
+            };
+            all.push(Notification {
+                verb: verb.to_owned(),
+                state: reference(id),
+                now: item.get("now").is_some_and(Node::is_true),
+            });
+        }
+        let to = self.list("subscribe").unwrap_or_default();
+        all.extend(to.iter().map(|id| Notification {
+            verb: super::SUBSCRIBES.to_owned(),
+            state: reference(id),
+            now: false,
+        }));
+        all
     }
 
     fn required(&self, name: &str) -> String {
@@ -95,8 +143,18 @@ impl Decoder<'_> {
         }
         let last = |path: String| path.rsplit('/').next().unwrap_or_default().to_owned();
         match self.record.name {
-            "package" | "service" => self.required("name"),
-            "database" => self.required("resource"),
+            "package" => self.names("name").into_iter().next().unwrap_or_default(),
+            "database" => self.text("resource").unwrap_or_else(|| self.required("name")),
+            "hosts_entry" => self
+                .list("names")
+                .and_then(|names| names.into_iter().next())
+                .unwrap_or_default(),
+            "database_restore" => self.required("database"),
+            "wait_for" => ["port", "http", "file"]
+                .iter()
+                .find_map(|name| self.text(name))
+                .unwrap_or_default(),
+            _ if self.body.get("name").is_some() => self.required("name"),
             "execute" => last(self.list("command").and_then(|c| c.into_iter().next()).unwrap_or_default()),
             _ => last(self.required("path")),
         }
@@ -104,7 +162,9 @@ impl Decoder<'_> {
 
     fn title(&self, body: &StateBody) -> String {
         let line = match body {
-            StateBody::Package { program, .. } => format!("Find the program {program}"),
+            StateBody::Package {
+                program, install: None, ..
+            } => format!("Find the program {program}"),
             StateBody::File { path, .. } => format!("Write {path}"),
             StateBody::Directory { path, .. } => format!("Make the folder {path}"),
             StateBody::Git { path, commit, .. } => match self.owner.app() {
@@ -114,6 +174,7 @@ impl Decoder<'_> {
             StateBody::Execute { command, .. } => format!("Run {}", command.join(" ")),
             StateBody::Service { name, .. } => format!("Keep {name} running"),
             StateBody::Database { name, .. } => format!("Provide the database {name}"),
+            other => machine::title(other),
         };
         line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
     }
@@ -122,26 +183,34 @@ impl Decoder<'_> {
         let revision = || self.text("revision").unwrap_or_else(|| self.owner.commit().to_owned());
         let cwd = || self.text("cwd").unwrap_or_else(|| self.scope.dir.clone());
         Some(match self.record.name {
-            "package" => StateBody::Package {
-                program: self.text("program").unwrap_or_else(|| self.required("name")),
-                name: self.required("name"),
-                min_version: self.text("min_version"),
-                version_args: self.list("version_args").unwrap_or_default(),
-            },
-            "file" | "template" => StateBody::File {
-                path: self.required("path"),
-                content: content.unwrap_or_else(|| self.required("content")),
-                mode: self.mode("0644"),
-                secret: self.body.get("secret").is_some_and(Node::is_true),
-            },
+            "package" => self.package(findings),
+            "file" | "template" | "directory" if self.is_absent() => self.absent(),
+            "file" | "template" => {
+                if content.is_none() && self.body.get("content").is_none() {
+                    findings.error(self.at, "missing-field", "file.content", "`content` is needed");
+                    return None;
+                }
+                StateBody::File {
+                    path: self.required("path"),
+                    content: content.unwrap_or_else(|| self.required("content")),
+                    mode: self.mode("0644"),
+                    secret: self.flag("secret"),
+                    owner: self.account("owner", findings),
+                    group: self.account("group", findings),
+                    validate: self.list("validate").unwrap_or_default(),
+                }
+            }
             "directory" => StateBody::Directory {
                 path: self.required("path"),
                 mode: self.mode("0755"),
+                owner: self.account("owner", findings),
+                group: self.account("group", findings),
             },
             "git" => StateBody::Git {
                 path: self.required("path"),
                 repository: self.required("repository"),
                 commit: self.required("commit"),
+                user: self.account("user", findings),
             },
             "execute" => StateBody::Execute {
                 command: self.list("command")?,
@@ -150,7 +219,11 @@ impl Decoder<'_> {
                 path: self.list("path").unwrap_or_default(),
                 timeout_s: seconds(self.body, "timeout", 600),
                 failure: self.text("failure").unwrap_or_else(|| "state-failed".to_owned()),
+                user: self.account("user", findings),
+                exit_codes: self.names("exit_codes").iter().filter_map(|code| code.parse().ok()).collect(),
+                refresh_only: self.flag("refresh_only"),
             },
+            "service" if self.body.get("command").is_none() => self.system_service(findings)?,
             "service" => StateBody::Service {
                 name: self.required("name"),
                 command: self.list("command")?,
@@ -161,9 +234,11 @@ impl Decoder<'_> {
                 ready: self.ready(findings),
                 stop_timeout_s: seconds(self.body, "stop_timeout", 10),
                 revision: revision(),
+                user: self.account("user", findings),
             },
+            "database" if self.body.get("resource").is_none() => self.server_database(findings)?,
             "database" => self.database(revision(), findings)?,
-            _ => return None,
+            _ => self.machine_state(findings)?,
         })
     }
 
@@ -266,7 +341,7 @@ impl Decoder<'_> {
 
     fn confine(&self, findings: &mut Findings<'_>) {
         let kind = self.record.name;
-        for field in ["path", "cwd", "creates", "schema", "fixture"] {
+        for field in ["path", "cwd", "creates", "removes", "schema", "fixture"] {
             let Some(node) = self.body.get(field) else { continue };
             if let Some(path) = node.scalar() {
                 self.inside(path, node.at, &format!("{kind}.{field}"), findings);

@@ -44,6 +44,12 @@ pub fn refusals(configuration: &NodeConfiguration, target: Target, options: &Opt
             finding.help = Some(format!("leave it out there with `targets: [{}]`", others(target)));
             found.push(finding);
         }
+        if let Some(what) = matrix::unsupported(state, target) {
+            let message = format!("only the agent takes {what} of a `{}` state so far", state.body.type_name());
+            let mut finding = about(state, "target-unsupported", message);
+            finding.help = Some(format!("leave it out there with `targets: [{}]`", others(target)));
+            found.push(finding);
+        }
         let needs = secrets(&state.body);
         let may = target == Target::Agent || (target == Target::Shell && options.secrets_from_file);
         if !needs.is_empty() && !may {

@@ -45,6 +45,7 @@ fn body(state: &State, number: usize) -> Step {
             program,
             min_version,
             version_args,
+            ..
         } => {
             let look = match min_version {
                 None => format!("has_program {}", word(program)),
@@ -74,7 +75,7 @@ fn body(state: &State, number: usize) -> Step {
             apply: format!("text_{number} | put {} {}", word(path), bits(mode)),
             ..Step::default()
         },
-        StateBody::Directory { path, mode } => plain(
+        StateBody::Directory { path, mode, .. } => plain(
             format!("is_folder {} {}", word(path), bits(mode)),
             format!("folder {} {}", word(path), bits(mode)),
         ),
@@ -82,6 +83,7 @@ fn body(state: &State, number: usize) -> Step {
             path,
             repository,
             commit,
+            ..
         } => plain(
             format!("is_checkout {} {}", word(path), word(commit)),
             format!("checkout {} {} {}", word(path), word(repository), word(commit)),
@@ -117,6 +119,7 @@ fn body(state: &State, number: usize) -> Step {
             // Refused before; a script that got here all the same says so and stops.
             DatabaseEngine::Postgres { .. } => plain("never".to_owned(), format!("refuse {}", word(name))),
         },
+        other => plain("never".to_owned(), format!("refuse {}", word(other.type_name()))),
     }
 }
 

@@ -68,6 +68,7 @@ async fn want(server: &Server, node: &Node, states: &NodeConfiguration) -> Strin
 }
 
 const EMPTY: NodeConfiguration = NodeConfiguration {
+    restorable: false,
     format: 1,
     states: Vec::new(),
 };

@@ -7,6 +7,7 @@ mod fuzz;
 mod hostile;
 mod laws;
 mod library;
+mod machine;
 mod places;
 
 use greenroom::model::descriptor::Descriptor;

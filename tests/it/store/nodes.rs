@@ -58,6 +58,7 @@ async fn going_back_to_a_configuration_forgets_the_old_report_about_it() {
         let store = database.open().await;
         let (stack, node) = node(&store).await;
         let body = NodeConfiguration {
+            restorable: false,
             format: 1,
             states: vec![],
         };

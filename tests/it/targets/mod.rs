@@ -2,6 +2,7 @@
 
 mod containers;
 mod equivalence;
+mod machine;
 mod script;
 mod user_data;
 

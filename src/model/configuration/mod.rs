@@ -1,6 +1,13 @@
 //! A node configuration: what compiling recipes for one node yields. An ordered list of states, named by the hash of its
 //! canonical JSON, so equal configurations are one configuration wherever they were compiled.
 
+mod machine;
+
+pub use machine::{
+    Absent, AptRepository, Archive, Cron, DatabaseRestore, DatabaseUser, Download, Group, HostsEntry, Install, Link,
+    ServerDatabase, SystemService, Timer, User, WaitFor,
+};
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -11,6 +18,9 @@ use std::fmt;
 pub struct NodeConfiguration {
     /// Format of this document.
     pub format: u32,
+    /// Whether databases of the node's environment may be restored over what they hold. An agent refuses to restore without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restorable: bool,
     /// The states, in written order.
     pub states: Vec<State>,
 }
@@ -70,6 +80,12 @@ pub struct State {
     /// What it is meant for; everything where empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
+    /// What else happens once if this state changed something, at the end unless it says now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notification>,
+    /// Whether it is only looked at: what differs is reported and left as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub report_only: bool,
     /// What should be true.
     #[serde(flatten)]
     pub body: StateBody,
@@ -122,6 +138,18 @@ impl fmt::Display for Target {
     }
 }
 
+/// What a change leads to elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Notification {
+    /// `restart` or `reload` a service, or `run` a program that is only run when asked to.
+    pub verb: String,
+    /// Id of the state.
+    pub state: String,
+    /// Whether at once rather than at the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub now: bool,
+}
+
 /// Conditions on a state. All that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Guards {
@@ -137,6 +165,18 @@ pub struct Guards {
     /// Id of a state that must have changed something in this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<String>,
+    /// A file or folder that must be there; the state is meant to remove it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removes: Option<String>,
+    /// A file or folder that must be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_exists: Option<String>,
+    /// A port of this node that must take connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_open: Option<u16>,
+    /// Whether `only_if` and `not_if` may also be run when changes are only planned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub safe_in_plan: bool,
 }
 
 impl Guards {
@@ -200,6 +240,9 @@ pub enum StateBody {
         /// Arguments that make the program print its version; `--version` where empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         version_args: Vec<String>,
+        /// What the package manager does; only looked for where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        install: Option<Install>,
     },
     /// A file holds this text. Templates compile to it too.
     File {
@@ -212,6 +255,15 @@ pub enum StateBody {
         /// Whether the content stays out of logs and diffs.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         secret: bool,
+        /// Whose it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        /// Its group.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+        /// A program that must end with 0 before the file is put in place; `{}` in its arguments is the new file.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        validate: Vec<String>,
     },
     /// A folder is there.
     Directory {
@@ -219,6 +271,12 @@ pub enum StateBody {
         path: String,
         /// Permission bits.
         mode: String,
+        /// Whose it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        /// Its group.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
     },
     /// A folder holds a checkout of a commit.
     Git {
@@ -228,6 +286,9 @@ pub enum StateBody {
         repository: String,
         /// The commit, never a branch.
         commit: String,
+        /// As whom it is checked out; as the agent where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
     },
     /// A program is run, unless a guard says that it need not be.
     Execute {
@@ -245,6 +306,15 @@ pub enum StateBody {
         timeout_s: u64,
         /// The fault code of a failure: `state-failed` or `build-failed`.
         failure: String,
+        /// As whom it runs; as the agent where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// The exit codes that are good, where not only 0.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exit_codes: Vec<i32>,
+        /// Whether it is only run when a notification says so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        refresh_only: bool,
     },
     /// A process is kept running.
     Service {
@@ -269,6 +339,9 @@ pub enum StateBody {
         stop_timeout_s: u64,
         /// Changes with whatever needs a restart, such as the checked-out commit.
         revision: String,
+        /// As whom it runs; as the agent where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
     },
     /// A database is there, with its schema and its first data.
     Database {
@@ -285,6 +358,36 @@ pub enum StateBody {
         /// Changes when the schema file may have changed.
         revision: String,
     },
+    /// A symbolic link leads there.
+    Link(Link),
+    /// There is nothing at a path.
+    Absent(Absent),
+    /// A service of the operating system.
+    SystemService(SystemService),
+    /// An account.
+    User(User),
+    /// A group.
+    Group(Group),
+    /// Cron runs a command.
+    Cron(Cron),
+    /// systemd runs a command by the clock.
+    Timer(Timer),
+    /// A file holds what is at an address.
+    Download(Download),
+    /// A folder holds what an archive holds.
+    Archive(Archive),
+    /// apt knows a repository.
+    AptRepository(AptRepository),
+    /// `/etc/hosts` knows names of an address.
+    HostsEntry(HostsEntry),
+    /// A database of the machine's own server.
+    ServerDatabase(ServerDatabase),
+    /// A role of the machine's own database server.
+    DatabaseUser(DatabaseUser),
+    /// An empty database is filled from a dump.
+    DatabaseRestore(DatabaseRestore),
+    /// Something else has to be there first.
+    WaitFor(WaitFor),
 }
 
 impl StateBody {
@@ -296,8 +399,21 @@ impl StateBody {
             Self::Directory { .. } => "directory",
             Self::Git { .. } => "git",
             Self::Execute { .. } => "execute",
-            Self::Service { .. } => "service",
-            Self::Database { .. } => "database",
+            Self::Service { .. } | Self::SystemService(_) => "service",
+            Self::Database { .. } | Self::ServerDatabase(_) => "database",
+            Self::Link(_) => "link",
+            Self::Absent(_) => "absent",
+            Self::User(_) => "user",
+            Self::Group(_) => "group",
+            Self::Cron(_) => "cron",
+            Self::Timer(_) => "timer",
+            Self::Download(_) => "download",
+            Self::Archive(_) => "archive",
+            Self::AptRepository(_) => "apt_repository",
+            Self::HostsEntry(_) => "hosts_entry",
+            Self::DatabaseUser(_) => "database_user",
+            Self::DatabaseRestore(_) => "database_restore",
+            Self::WaitFor(_) => "wait_for",
         }
     }
 }

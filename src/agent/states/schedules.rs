@@ -1,0 +1,258 @@
+//! Services of the operating system, and what it runs by the clock: systemd where it runs, else the scripts that packages bring.
+
+use super::{Done, Hands, io_fault};
+use crate::machine::files;
+use crate::model::configuration::{Cron, SystemService, Timer};
+use crate::model::fault::Fault;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+const UNITS: &str = "/etc/systemd/system";
+const PATIENCE: Duration = Duration::from_mins(2);
+
+fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+impl Hands {
+    pub(super) async fn system_service(&self, service: &SystemService, stream: &str) -> Result<Done, Fault> {
+        let mut said = Vec::new();
+        if let Some(unit) = &service.unit
+            && self.own_file(&format!("{UNITS}/{}.service", service.name), unit)?
+        {
+            said.push("its unit was written".to_owned());
+            if has_systemd() {
+                self.tool(&["systemctl", "daemon-reload"], "", stream).await?;
+            }
+        }
+        let (running, enabled) = self.service_state(&service.name, stream).await?;
+        if let Some(wanted) = service.enabled
+            && wanted != enabled
+        {
+            let verb = if wanted { "enable" } else { "disable" };
+            if Path::new("/usr/bin/systemctl").exists() || Path::new("/bin/systemctl").exists() {
+                self.tool(&["systemctl", verb, &service.name], "", stream).await?;
+            } else {
+                self.tool(&["update-rc.d", &service.name, verb], "", stream).await?;
+            }
+            said.push(format!("{verb}d"));
+        }
+        if let Some(wanted) = service.running
+            && wanted != running
+        {
+            self.control_service(&service.name, if wanted { "start" } else { "stop" }, stream)
+                .await?;
+            said.push(if wanted { "started" } else { "stopped" }.to_owned());
+        } else if running && !said.is_empty() && service.unit.is_some() && service.running == Some(true) {
+            self.control_service(&service.name, "restart", stream).await?;
+        }
+        Ok(if said.is_empty() {
+            Done::Unchanged
+        } else {
+            Done::Changed(said.join(", "))
+        })
+    }
+
+    /// Starts, stops, restarts or reloads a service of the operating system.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(in crate::agent) async fn control_service(&self, name: &str, verb: &str, stream: &str) -> Result<(), Fault> {
+        if has_systemd() {
+            self.tool(&["systemctl", verb, name], "", stream).await?;
+        } else if Path::new("/etc/init.d").join(name).exists() {
+            self.tool(&["service", name, verb], "", stream).await?;
+        } else {
+            let what = format!("The service {name} cannot be told to {verb}");
+            return Err(Fault::new("tool-missing", what)
+                .why("systemd does not run here, and no package brings a script for it in /etc/init.d")
+                .next("Give the service a `command`, so that the agent keeps it running itself"));
+        }
+        Ok(())
+    }
+
+    // Whether it runs, and whether it starts with the machine.
+    async fn service_state(&self, name: &str, stream: &str) -> Result<(bool, bool), Fault> {
+        let ask = async |command: &[&str]| {
+            let whole: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+            self.run("service", &whole, Path::new("/"), &BTreeMap::new(), PATIENCE, stream, "")
+                .await
+        };
+        if has_systemd() {
+            let said = ask(&["systemctl", "show", "--property=ActiveState,UnitFileState", name]).await?;
+            let is = |line: &str| said.text.lines().any(|l| l == line);
+            let running = is("ActiveState=active") || is("ActiveState=activating") || is("ActiveState=reloading");
+            let enabled = is("UnitFileState=enabled") || is("UnitFileState=static") || is("UnitFileState=alias");
+            return Ok((running, enabled));
+        }
+        let script = Path::new("/etc/init.d").join(name).exists();
+        let running = script && ask(&["service", name, "status"]).await?.is_good();
+        let wanted_by = Path::new(UNITS)
+            .join("multi-user.target.wants")
+            .join(format!("{name}.service"));
+        let by_script = fs::read_dir("/etc/rc3.d").is_ok_and(|entries| {
+            let is_it = |file: &str| file.starts_with('S') && file.get(3..) == Some(name);
+            entries.flatten().any(|entry| is_it(&entry.file_name().to_string_lossy()))
+        });
+        Ok((
+            running,
+            wanted_by.is_symlink() || by_script && !Path::new("/usr/bin/systemctl").exists(),
+        ))
+    }
+
+    pub(super) fn cron(&self, cron: &Cron) -> Result<Done, Fault> {
+        let path = format!("/etc/cron.d/{}", cron.name);
+        if !cron.present {
+            return self.no_file(&path);
+        }
+        let written = self.own_file(&path, &cron_text(cron))?;
+        Ok(if written {
+            Done::Changed(format!("wrote {path}"))
+        } else {
+            Done::Unchanged
+        })
+    }
+
+    pub(super) async fn timer(&self, timer: &Timer, stream: &str) -> Result<Done, Fault> {
+        let unit = format!("{}.timer", timer.name);
+        let files = [format!("{UNITS}/{}.service", timer.name), format!("{UNITS}/{unit}")];
+        if !timer.present {
+            if !Path::new(&files[1]).exists() {
+                return Ok(Done::Unchanged);
+            }
+            self.tool(&["systemctl", "disable", "--now", &unit], "", stream).await?;
+            for file in &files {
+                self.no_file(file)?;
+            }
+            return Ok(Done::Changed("removed".to_owned()));
+        }
+        let (service, when) = timer_texts(timer);
+        let service = self.own_file(&files[0], &service)?;
+        let when = self.own_file(&files[1], &when)?;
+        let enabled = Path::new(UNITS).join("timers.target.wants").join(&unit).is_symlink();
+        if !(service || when) && enabled {
+            return Ok(Done::Unchanged);
+        }
+        if has_systemd() {
+            self.tool(&["systemctl", "daemon-reload"], "", stream).await?;
+            self.tool(&["systemctl", "enable", "--now", &unit], "", stream).await?;
+            if when && !self.is_plan() {
+                self.tool(&["systemctl", "restart", &unit], "", stream).await?;
+            }
+        } else {
+            self.tool(&["systemctl", "enable", &unit], "", stream).await?;
+        }
+        Ok(Done::Changed(format!("runs {}", timer.calendar)))
+    }
+
+    // Writes a file of ours where it differs, and says whether it did.
+    fn own_file(&self, path: &str, text: &str) -> Result<bool, Fault> {
+        let real = self.confines.check(path)?;
+        let failed = |error| io_fault(&format!("The file {path} cannot be written"), &error);
+        if fs::read(&real).is_ok_and(|now| now == text.as_bytes()) {
+            return Ok(false);
+        }
+        if !self.is_plan() {
+            if let Some(folder) = real.parent() {
+                fs::create_dir_all(folder).map_err(failed)?;
+            }
+            files::replace(&real, text.as_bytes(), 0o644).map_err(failed)?;
+        }
+        Ok(true)
+    }
+
+    fn no_file(&self, path: &str) -> Result<Done, Fault> {
+        self.absent(&crate::model::configuration::Absent {
+            path: path.to_owned(),
+            recursive: false,
+        })
+    }
+}
+
+/// The file of `/etc/cron.d` that runs it.
+pub(super) fn cron_text(cron: &Cron) -> String {
+    let mut text = "# Written by Greenroom; what is changed here does not last.\n".to_owned();
+    for (name, value) in &cron.env {
+        let _ = writeln!(text, "{name}={value}");
+    }
+    // Cron takes an unescaped percent sign for a line break.
+    let command: Vec<String> = cron.command.iter().map(|word| shell_word(word).replace('%', "\\%")).collect();
+    let _ = writeln!(text, "{} {} {}", cron.schedule, cron.user, command.join(" "));
+    text
+}
+
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn timer_texts(timer: &Timer) -> (String, String) {
+    // systemd expands `%` and `$` in commands, and splits at white space outside quotes.
+    let word = |word: &String| {
+        let escaped = word
+            .replace('\\', r"\\")
+            .replace('"', "\\\"")
+            .replace('%', "%%")
+            .replace('$', "$$");
+        format!("\"{escaped}\"")
+    };
+    let command: Vec<String> = timer.command.iter().map(word).collect();
+    let note = "# Written by Greenroom; what is changed here does not last.\n";
+    let service = format!(
+        "{note}[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nUser={}\nExecStart={}\n",
+        timer.name,
+        timer.user,
+        command.join(" ")
+    );
+    let when = format!(
+        "{note}[Unit]\nDescription={} by the clock\n\n[Timer]\nOnCalendar={}\nPersistent={}\n\n[Install]\nWantedBy=timers.target\n",
+        timer.name, timer.calendar, timer.persistent
+    );
+    (service, when)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_reaches_cron_and_systemd_word_by_word() {
+        let command: Vec<String> = ["/usr/bin/backup", "--to", "the attic", "50%", "it's", "$HOME"]
+            .map(str::to_owned)
+            .into();
+        let cron = Cron {
+            name: "backup".to_owned(),
+            present: true,
+            schedule: "15 3 * * *".to_owned(),
+            command: command.clone(),
+            user: "root".to_owned(),
+            env: BTreeMap::from([("MAILTO".to_owned(), "ops@example.org".to_owned())]),
+        };
+        let text = cron_text(&cron);
+        assert!(text.contains("MAILTO=ops@example.org\n"), "{text}");
+        assert!(
+            text.ends_with("15 3 * * * root /usr/bin/backup --to 'the attic' 50\\% 'it'\\''s' '$HOME'\n"),
+            "{text}"
+        );
+        let (service, when) = timer_texts(&Timer {
+            name: "backup".to_owned(),
+            present: true,
+            calendar: "*-*-* 03:15:00".to_owned(),
+            command,
+            user: "backup".to_owned(),
+            persistent: true,
+        });
+        assert!(
+            service.contains("ExecStart=\"/usr/bin/backup\" \"--to\" \"the attic\" \"50%%\" \"it's\" \"$$HOME\"\n"),
+            "{service}"
+        );
+        assert!(when.contains("OnCalendar=*-*-* 03:15:00\nPersistent=true\n"), "{when}");
+    }
+}
