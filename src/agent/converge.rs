@@ -237,11 +237,18 @@ impl Run<'_> {
         for name in self.hands.services.keep_only(&names).await {
             self.say(&format!("Stopped {name}, which is no longer wanted"));
         }
+        // Others do something if these change.
+        let awaited: BTreeSet<&str> = configuration
+            .states
+            .iter()
+            .filter_map(|s| s.guards.changed.as_deref())
+            .collect();
         for state in &configuration.states {
             if newer() {
                 return Ok(false);
             }
-            self.state(state, &configuration.states).await?;
+            let leads_on = !state.restarts.is_empty() || !state.notify.is_empty() || awaited.contains(state.id.as_str());
+            self.state(state, &configuration.states, leads_on).await?;
         }
         self.notify(&configuration.states).await?;
         self.restart_services(&configuration.states).await?;
@@ -255,14 +262,15 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn state(&mut self, state: &State, states: &[State]) -> Result<(), Fault> {
+    async fn state(&mut self, state: &State, states: &[State], leads_on: bool) -> Result<(), Fault> {
         // Done before the agent was killed. A program is not run twice for that; the others only look again.
         let again = self.journal.done.contains(&state.id);
         if again && matches!(state.body, StateBody::Execute { .. }) {
             return Ok(());
         }
         let began = Instant::now();
-        self.journal.current = Some(state.id.clone());
+        // What is only looked at leaves nothing half done.
+        self.journal.current = (!state.report_only).then(|| state.id.clone());
         self.running = Some(outcome(&state.id, "running", &state.title, 0));
         let takes_time = matches!(
             state.body,
@@ -276,9 +284,11 @@ impl Run<'_> {
                 | StateBody::DatabaseRestore(_)
                 | StateBody::WaitFor(_)
         );
-        if takes_time {
-            // The others only look again after a crash.
+        if takes_time || leads_on {
+            // The others only look again after a crash. What follows from a change must not be lost in it.
             self.journal.save(&self.hands.folder)?;
+        }
+        if takes_time {
             self.say(&format!("{} …", state.title));
             // At once: people see what takes the time.
             self.progress(true).await;
@@ -361,7 +371,9 @@ impl Run<'_> {
     async fn notify(&mut self, states: &[State]) -> Result<(), Fault> {
         let mut owed: BTreeSet<(usize, &str)> = BTreeSet::new();
         for state in states.iter().filter(|s| self.journal.changed.contains(&s.id)) {
-            for notification in state.notify.iter().filter(|n| !n.now) {
+            // What was to be told at once by an agent that was killed before it could is told now.
+            let is_late = !self.changed_at.contains_key(&state.id);
+            for notification in state.notify.iter().filter(|n| !n.now || is_late) {
                 let order = VERBS.iter().position(|verb| *verb == notification.verb);
                 owed.insert((order.unwrap_or_default(), &notification.state));
             }

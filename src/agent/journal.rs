@@ -61,6 +61,7 @@ impl Journal {
 
     /// The journal for applying this configuration: the one that was cut short, or a new one that owes what the last one owed.
     pub(super) fn begin(before: Option<Self>, etag: &str, hash: &str, now_ms: i64) -> Self {
+        let before = before.map(Self::with_doubt);
         match before {
             Some(before) if before.etag == etag && before.hash == hash && before.outcome.is_none() => before,
             Some(before) => Self {
@@ -80,6 +81,15 @@ impl Journal {
                 ..Self::default()
             },
         }
+    }
+
+    // The state under way when an agent was killed may have changed something that nobody noted. What follows from a change is
+    // rather done once too often than never.
+    fn with_doubt(mut self) -> Self {
+        if self.outcome.is_none() {
+            self.changed.extend(self.current.clone());
+        }
+        self
     }
 }
 
@@ -106,5 +116,17 @@ mod tests {
         first.current = Some("b".into());
         let again = Journal::begin(Some(first), "e1", "h1", 9);
         assert_eq!((again.began_ms, again.current.as_deref()), (1, Some("b")));
+    }
+
+    #[test]
+    fn a_state_that_was_under_way_at_a_kill_counts_as_changed_in_whatever_comes_next() {
+        let mut first = Journal::begin(None, "e1", "h1", 1);
+        first.current = Some("b".into());
+        for (etag, hash) in [("e1", "h1"), ("e2", "h2")] {
+            let next = Journal::begin(Some(first.clone()), etag, hash, 2);
+            assert!(next.changed.contains("b"), "{next:?}");
+        }
+        first.outcome = Some(ReportOutcome::Failed);
+        assert!(Journal::begin(Some(first), "e1", "h1", 2).changed.is_empty());
     }
 }

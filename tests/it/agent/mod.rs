@@ -5,6 +5,7 @@ mod day;
 mod first;
 pub mod harness;
 mod hostile;
+mod idempotent;
 mod offline;
 mod plan;
 mod protocol;

@@ -3,6 +3,7 @@
 use super::harness::{AgentServer, Node, eventually, fetch, free_port, python, state, web};
 use greenroom::wire::agent::ReportOutcome;
 use serde_json::json;
+use std::path::Path;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,6 +82,66 @@ async fn an_agent_killed_in_the_middle_is_finished_by_the_next_one() {
     assert_eq!(report.states.len(), 3, "{report:?}");
     let log = || server.log(&format!("converge/{hash}"));
     eventually(log, || log().contains("restarted during shop/execute/second").then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_just_before_a_kill_is_acted_on_by_the_next_agent() {
+    let server = AgentServer::start().await;
+    let mut node = Node::new(&server).start();
+    let service = web(&node, "shop-web", free_port(), "hello");
+    let first = server.want(&json!([service]), 0);
+    server.applied(&first).await;
+    let before = node.processes("shop-web");
+
+    // It makes what its guard looks for, and is killed before anyone could note that it did.
+    let (made, told) = (node.path("made"), node.path("told"));
+    let run = |id: &str, script: &str, more: serde_json::Value| {
+        let mut body = json!({
+            "command": ["/bin/sh", "-c", script], "cwd": node.path("apps"), "timeout_s": 60, "failure": "state-failed",
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        state(id, "execute", body)
+    };
+    let notify = json!([
+        { "verb": "run", "state": "shop/execute/later" },
+        { "verb": "run", "state": "shop/execute/at-once", "now": true },
+        { "verb": "restart", "state": service["id"] },
+    ]);
+    let make = json!({ "guards": { "creates": made }, "notify": notify });
+    let when_asked = json!({ "refresh_only": true });
+    let states = json!([
+        run("shop/execute/later", &format!("echo later >>{told}"), when_asked.clone()),
+        run("shop/execute/at-once", &format!("echo at once >>{told}"), when_asked),
+        run("shop/execute/make", &format!("touch {made}; exec sleep 50"), make),
+        run(
+            "shop/execute/told",
+            &format!("echo x >>{told}"),
+            json!({ "guards": { "changed": "shop/execute/make" } })
+        ),
+        service,
+    ]);
+    let second = server.want(&states, 0);
+    eventually(|| "the change".into(), || Path::new(&made).exists().then_some(())).await;
+    node.kill();
+    assert_eq!(node.processes("shop-web"), before, "not restarted yet");
+    node.begin();
+    server.applied(&second).await;
+    let told = || std::fs::read_to_string(&told).unwrap_or_default();
+    let sorted = || {
+        let text = told();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(), ["at once", "later", "x"], "each once");
+    let after = node.processes("shop-web");
+    assert!(after.len() == 1 && after != before, "{before:?} became {after:?}");
+
+    // All is well since, so that nothing is owed any more.
+    let third = server.want(&states, 1);
+    server.result(&third, 1).await;
+    assert_eq!(sorted(), ["at once", "later", "x"]);
+    assert_eq!(node.processes("shop-web"), after);
 }
 
 #[tokio::test(flavor = "multi_thread")]
