@@ -3,6 +3,7 @@
 //! `tests/containers/setup` starts the engine and makes the image. Where it cannot, tests are skipped and say why; in CI they
 //! fail.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -28,7 +29,6 @@ pub fn image() -> Option<&'static str> {
         Ok(image) => Some(image),
         Err(why) => {
             assert!(std::env::var_os("CI").is_none(), "there are no containers: {why}");
-            use std::io::Write;
             let _ = writeln!(std::io::stderr(), "skipped, for there are no containers here: {why}");
             None
         }
@@ -134,7 +134,6 @@ impl Container {
 
 /// Builds an image of a context in a tar archive.
 pub fn build(context: &[u8], name: &str) {
-    use std::io::Write;
     let mut docker = Command::new("docker");
     docker.env("DOCKER_BUILDKIT", "0");
     docker.args([
