@@ -265,7 +265,7 @@ fn entry(node: &Node, names: &Names<'_>, findings: &mut Findings<'_>) -> Option<
             _ => templates(value, &place, names, findings),
         }
     }
-    let guards = ["only_if", "not_if", "creates", "changed"];
+    let guards = ["only_if", "not_if", "creates", "changed", "refresh_only"];
     if record.name == "execute" && guards.iter().all(|guard| body.get(guard).is_none()) {
         let message = "the program is run at every convergence, for nothing says when it need not be";
         let help = format!("add one of {}", listed(&guards));

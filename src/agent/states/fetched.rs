@@ -9,7 +9,6 @@ use crate::model::fault::Fault;
 use crate::model::secret::hex;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -111,9 +110,9 @@ impl Hands {
 
     pub(super) async fn apt_repository(&self, repository: &AptRepository, stream: &str) -> Result<Done, Fault> {
         let list = format!("/etc/apt/sources.list.d/{}.sources", repository.name);
-        let key = format!("/etc/apt/keyrings/{}.asc", repository.name);
+        let key = repository.key_file();
         let wanted = [
-            (list.as_str(), repository.present.then(|| sources(repository, &key))),
+            (list.as_str(), repository.present.then(|| repository.text())),
             (key.as_str(), repository.key.clone().filter(|_| repository.present)),
         ];
         let mut changed = false;
@@ -160,21 +159,6 @@ impl Drop for Fetched {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-fn sources(repository: &AptRepository, key: &str) -> String {
-    let mut text = format!(
-        "# Written by Greenroom; what is changed here does not last.\nTypes: deb\nURIs: {}\nSuites: {}\n",
-        repository.uris.join(" "),
-        repository.suites.join(" ")
-    );
-    if !repository.components.is_empty() {
-        let _ = writeln!(text, "Components: {}", repository.components.join(" "));
-    }
-    if repository.key.is_some() {
-        let _ = writeln!(text, "Signed-By: {key}");
-    }
-    text
 }
 
 fn hash_of(path: &Path) -> std::io::Result<String> {

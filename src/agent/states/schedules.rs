@@ -5,7 +5,6 @@ use crate::machine::files;
 use crate::model::configuration::{Cron, SystemService, Timer};
 use crate::model::fault::Fault;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -108,7 +107,7 @@ impl Hands {
         if !cron.present {
             return self.no_file(&path);
         }
-        let written = self.own_file(&path, &cron_text(cron))?;
+        let written = self.own_file(&path, &cron.text())?;
         Ok(if written {
             Done::Changed(format!("wrote {path}"))
         } else {
@@ -129,7 +128,7 @@ impl Hands {
             }
             return Ok(Done::Changed("removed".to_owned()));
         }
-        let (service, when) = timer_texts(timer);
+        let (service, when) = timer.texts();
         let service = self.own_file(&files[0], &service)?;
         let when = self.own_file(&files[1], &when)?;
         let enabled = Path::new(UNITS).join("timers.target.wants").join(&unit).is_symlink();
@@ -169,90 +168,5 @@ impl Hands {
             path: path.to_owned(),
             recursive: false,
         })
-    }
-}
-
-/// The file of `/etc/cron.d` that runs it.
-pub(super) fn cron_text(cron: &Cron) -> String {
-    let mut text = "# Written by Greenroom; what is changed here does not last.\n".to_owned();
-    for (name, value) in &cron.env {
-        let _ = writeln!(text, "{name}={value}");
-    }
-    // Cron takes an unescaped percent sign for a line break.
-    let command: Vec<String> = cron.command.iter().map(|word| shell_word(word).replace('%', "\\%")).collect();
-    let _ = writeln!(text, "{} {} {}", cron.schedule, cron.user, command.join(" "));
-    text
-}
-
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-fn timer_texts(timer: &Timer) -> (String, String) {
-    // systemd expands `%` and `$` in commands, and splits at white space outside quotes.
-    let word = |word: &String| {
-        let escaped = word
-            .replace('\\', r"\\")
-            .replace('"', "\\\"")
-            .replace('%', "%%")
-            .replace('$', "$$");
-        format!("\"{escaped}\"")
-    };
-    let command: Vec<String> = timer.command.iter().map(word).collect();
-    let note = "# Written by Greenroom; what is changed here does not last.\n";
-    let service = format!(
-        "{note}[Unit]\nDescription={}\n\n[Service]\nType=oneshot\nUser={}\nExecStart={}\n",
-        timer.name,
-        timer.user,
-        command.join(" ")
-    );
-    let when = format!(
-        "{note}[Unit]\nDescription={} by the clock\n\n[Timer]\nOnCalendar={}\nPersistent={}\n\n[Install]\nWantedBy=timers.target\n",
-        timer.name, timer.calendar, timer.persistent
-    );
-    (service, when)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_reaches_cron_and_systemd_word_by_word() {
-        let command: Vec<String> = ["/usr/bin/backup", "--to", "the attic", "50%", "it's", "$HOME"]
-            .map(str::to_owned)
-            .into();
-        let cron = Cron {
-            name: "backup".to_owned(),
-            present: true,
-            schedule: "15 3 * * *".to_owned(),
-            command: command.clone(),
-            user: "root".to_owned(),
-            env: BTreeMap::from([("MAILTO".to_owned(), "ops@example.org".to_owned())]),
-        };
-        let text = cron_text(&cron);
-        assert!(text.contains("MAILTO=ops@example.org\n"), "{text}");
-        assert!(
-            text.ends_with("15 3 * * * root /usr/bin/backup --to 'the attic' 50\\% 'it'\\''s' '$HOME'\n"),
-            "{text}"
-        );
-        let (service, when) = timer_texts(&Timer {
-            name: "backup".to_owned(),
-            present: true,
-            calendar: "*-*-* 03:15:00".to_owned(),
-            command,
-            user: "backup".to_owned(),
-            persistent: true,
-        });
-        assert!(
-            service.contains("ExecStart=\"/usr/bin/backup\" \"--to\" \"the attic\" \"50%%\" \"it's\" \"$$HOME\"\n"),
-            "{service}"
-        );
-        assert!(when.contains("OnCalendar=*-*-* 03:15:00\nPersistent=true\n"), "{when}");
     }
 }

@@ -2,6 +2,7 @@
 //! canonical JSON, so equal configurations are one configuration wherever they were compiled.
 
 mod machine;
+mod texts;
 
 pub use machine::{
     Absent, AptRepository, Archive, Cron, DatabaseRestore, DatabaseUser, Download, Group, HostsEntry, Install, Link,

@@ -121,19 +121,33 @@ enum Stage {
 
 // The stage of cloud-init that makes a state true exactly as we do, if one does.
 fn stage(state: &State) -> Option<Stage> {
-    if !state.guards.is_empty() {
+    if !state.guards.is_empty() || state.report_only || state.notify.iter().any(|n| n.now) {
         return None;
     }
     match &state.body {
-        // A least version cannot be asked for, and a program of another name is not looked for.
+        // A version, removal and what upgrades leave alone cannot be asked for.
         StateBody::Package {
-            name,
-            program,
             min_version: None,
+            install: None,
             ..
-        } if name == program => Some(Stage::Packages),
+        } => Some(Stage::Packages),
+        StateBody::Package {
+            install: Some(install), ..
+        } if install.state == "installed" && install.version.is_none() && !install.hold => Some(Stage::Packages),
         // Files that are deferred are written after users and packages.
-        StateBody::File { path, .. } if !path.starts_with("/run/") && !path.starts_with("/tmp/") => Some(Stage::Files),
+        StateBody::File {
+            path,
+            owner,
+            group,
+            validate,
+            ..
+        } if validate.is_empty()
+            && owner.is_some() == group.is_some()
+            && !path.starts_with("/run/")
+            && !path.starts_with("/tmp/") =>
+        {
+            Some(Stage::Files)
+        }
         _ => None,
     }
 }
@@ -170,9 +184,12 @@ fn document(configuration: &NodeConfiguration) -> String {
     );
     let packages: Vec<&str> = native
         .iter()
-        .filter_map(|(_, state)| match &state.body {
-            StateBody::Package { name, .. } => Some(name.as_str()),
-            _ => None,
+        .flat_map(|(_, state)| match &state.body {
+            StateBody::Package { name, install, .. } => {
+                let more = install.iter().flat_map(|install| install.also.iter().map(String::as_str));
+                std::iter::once(name.as_str()).chain(more).collect()
+            }
+            _ => Vec::new(),
         })
         .collect();
     if !packages.is_empty() {
@@ -183,8 +200,18 @@ fn document(configuration: &NodeConfiguration) -> String {
     }
     text.push_str("write_files:\n");
     for (_, state) in &native {
-        if let StateBody::File { path, content, mode, .. } = &state.body {
-            write_file(&mut text, path, content, &bits(mode), "root:root", true);
+        if let StateBody::File {
+            path,
+            content,
+            mode,
+            owner,
+            group,
+            ..
+        } = &state.body
+        {
+            let owner = super::machine::owner(owner.as_ref(), group.as_ref());
+            let owner = owner.as_deref().unwrap_or("root:root");
+            write_file(&mut text, path, content, &bits(mode), owner, true);
         }
     }
     write_file(

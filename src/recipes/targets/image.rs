@@ -58,7 +58,12 @@ pub fn context(configuration: &NodeConfiguration, options: &Options) -> ImageCon
     let hash = configuration.hash().unwrap_or_default();
     let mut file = format!("# Made by Greenroom from the configuration {hash}.\nFROM {base}\n");
     let packages = first_packages(&states);
-    let has_service = states.iter().any(|state| matches!(state.body, StateBody::Service { .. }));
+    let has_service = states.iter().any(|state| {
+        matches!(
+            state.body,
+            StateBody::Service { .. } | StateBody::SystemService(_) | StateBody::Timer(_)
+        )
+    });
     let mut wanted: Vec<&str> = if has_service {
         vec!["systemd", "systemd-sysv"]
     } else {
@@ -98,7 +103,14 @@ fn first_packages<'a>(states: &[&'a State]) -> Vec<&'a str> {
     let mut names = Vec::new();
     for state in states {
         match &state.body {
-            StateBody::Package { name, .. } if state.guards.is_empty() => names.push(name.as_str()),
+            StateBody::Package { name, install, .. } if state.guards.is_empty() => match install {
+                None => names.push(name.as_str()),
+                Some(install) if install.state == "installed" && install.version.is_none() && !install.hold => {
+                    names.push(name.as_str());
+                    names.extend(install.also.iter().map(String::as_str));
+                }
+                Some(_) => break,
+            },
             StateBody::Directory { .. } if state.guards.is_empty() => {}
             _ => break,
         }

@@ -7,6 +7,7 @@
 mod cloud_init;
 mod image;
 mod library;
+mod machine;
 mod matrix;
 mod quote;
 mod script;
@@ -40,12 +41,6 @@ pub fn refusals(configuration: &NodeConfiguration, target: Target, options: &Opt
                 state.body.type_name(),
                 article(target)
             );
-            let mut finding = about(state, "target-unsupported", message);
-            finding.help = Some(format!("leave it out there with `targets: [{}]`", others(target)));
-            found.push(finding);
-        }
-        if let Some(what) = matrix::unsupported(state, target) {
-            let message = format!("only the agent takes {what} of a `{}` state so far", state.body.type_name());
             let mut finding = about(state, "target-unsupported", message);
             finding.help = Some(format!("leave it out there with `targets: [{}]`", others(target)));
             found.push(finding);

@@ -21,6 +21,7 @@ pub fn script(configuration: &NodeConfiguration, target: Target, done: &[&str]) 
         .iter()
         .enumerate()
         .filter(|(_, state)| !done.contains(&state.id.as_str()));
+    let position = |id: &str| states.iter().position(|state| state.id == id);
     for (index, state) in left {
         let number = index + 1;
         let made = step(state, number);
@@ -34,7 +35,24 @@ pub fn script(configuration: &NodeConfiguration, target: Target, done: &[&str]) 
             String::new()
         };
         let (id, title) = (word(&state.id), word(&state.title));
+        let is_only_told = matches!(state.body, StateBody::Execute { refresh_only: true, .. });
+        if is_only_told {
+            continue;
+        }
+        if state.report_only {
+            let _ = writeln!(calls, "look {id} {title} check_{number}{guard}");
+            continue;
+        }
         let _ = writeln!(calls, "state {id} {title} check_{number} apply_{number}{guard}");
+        for notification in state.notify.iter().filter(|n| n.now) {
+            let Some(told) = position(&notification.state).and_then(|at| told(states[at], at + 1, &notification.verb)) else {
+                continue;
+            };
+            let _ = writeln!(calls, "after {} {} {id}", told.what, told.command);
+            if !functions.contains(&told.function) {
+                functions.push_str(&told.function);
+            }
+        }
     }
     for (id, name, after) in restarts(&states) {
         let ready = readies
@@ -42,6 +60,10 @@ pub fn script(configuration: &NodeConfiguration, target: Target, done: &[&str]) 
             .find(|(of, _)| *of == id)
             .map_or_else(|| "true".to_owned(), |(_, number)| format!("ready_{number}"));
         let _ = writeln!(calls, "restart_after {} {ready} {}", word(name), words(&after));
+    }
+    for (told, after) in notifications(&states) {
+        let _ = writeln!(calls, "after {} {} {}", told.what, told.command, words(&after));
+        functions.push_str(&told.function);
     }
     calls.push_str("if [ \"$dry_run\" != 1 ]; then rm -f -- \"$state_dir/changed\"; fi\nconclude 0\n");
     let used = library::used_by(&format!("{functions}{calls}"));
@@ -78,8 +100,10 @@ fn write_functions(out: &mut String, state: &State, number: usize, step: &Step) 
     if let Some(needed) = &step.needed {
         let _ = writeln!(out, "needed_{number}() {{\n{}\n}}", indented(needed));
     }
-    if let Some(text) = &step.text {
-        let _ = writeln!(out, "text_{number}() {{\n{text}\n}}");
+    for (name, text) in [("text", &step.text), ("second", &step.second)] {
+        if let Some(text) = text {
+            let _ = writeln!(out, "{name}_{number}() {{\n{text}\n}}");
+        }
     }
     let _ = writeln!(out, "check_{number}() {{\n{}\n}}", indented(&step.check));
     let _ = writeln!(out, "apply_{number}() {{\n{}\n}}", indented(&step.apply));
@@ -115,6 +139,63 @@ fn restarts<'a>(states: &[&'a State]) -> Vec<(&'a str, &'a str, Vec<&'a str>)> {
             .collect();
         if !after.is_empty() {
             all.push((service.id.as_str(), name.as_str(), after));
+        }
+    }
+    all
+}
+
+// Something that is told of changes elsewhere: in words, by which command, and the function that the command is.
+struct Told {
+    what: String,
+    command: String,
+    function: String,
+}
+
+fn told(state: &State, number: usize, verb: &str) -> Option<Told> {
+    let (what, command, action) = match &state.body {
+        StateBody::Execute { .. } => {
+            return Some(Told {
+                what: word(&state.title),
+                command: format!("apply_{number}"),
+                function: String::new(),
+            });
+        }
+        StateBody::SystemService(service) => {
+            let action = format!("tell_service {} {}", word(verb), word(&service.name));
+            (
+                format!("{verb} {}", service.name),
+                format!("{}_{number}", verb.replace('-', "_")),
+                action,
+            )
+        }
+        StateBody::Service { name, .. } => {
+            let action = format!("restart_service {}", word(name));
+            (format!("restart {name}"), format!("restart_{number}"), action)
+        }
+        _ => return None,
+    };
+    Some(Told {
+        what: word(&what),
+        function: format!("{command}() {{\n  {action}\n}}\n\n"),
+        command,
+    })
+}
+
+// What is told at the end, each once: programs first, then reloads, then restarts, which make a reload needless.
+fn notifications<'a>(states: &[&'a State]) -> Vec<(Told, Vec<&'a str>)> {
+    let mut all = Vec::new();
+    for verb in ["run", "reload", "restart"] {
+        for (index, target) in states.iter().enumerate() {
+            let tells = |state: &&&State, verb: &str| {
+                let mut ends = state.notify.iter().filter(|n| !n.now);
+                ends.any(|n| n.state == target.id && n.verb == verb)
+            };
+            let after: Vec<&str> = states.iter().filter(|s| tells(s, verb)).map(|s| s.id.as_str()).collect();
+            if !after.is_empty()
+                && let Some(told) = told(target, index + 1, verb)
+            {
+                all.push((told, after));
+            }
         }
     }
     all

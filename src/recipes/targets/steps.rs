@@ -3,6 +3,7 @@
 //! The invariant: where the looking commands succeed, the others would change nothing; what they look at is what the agent
 //! looks at.
 
+use super::machine;
 use super::quote::{print, word, words};
 use super::unit::{secret_file, unit};
 use crate::model::configuration::{DatabaseEngine, EnvValue, State, StateBody};
@@ -16,6 +17,8 @@ const GUARD_S: u64 = 60;
 pub struct Step {
     /// Commands that print a text which the others read as `text_N`.
     pub text: Option<String>,
+    /// Commands that print another, which they read as `second_N`.
+    pub second: Option<String>,
     /// Commands that succeed where the state is true.
     pub check: String,
     /// Commands that make it true.
@@ -45,10 +48,14 @@ fn body(state: &State, number: usize) -> Step {
             program,
             min_version,
             version_args,
-            ..
+            install,
         } => {
+            if let Some(install) = install {
+                return machine::packages(name, install);
+            }
+            let there = format!("has_package {} {}", word(name), word(program));
             let look = match min_version {
-                None => format!("has_program {}", word(program)),
+                None => there,
                 Some(least) => {
                     let asks = if version_args.is_empty() {
                         "--version".to_owned()
@@ -56,7 +63,7 @@ fn body(state: &State, number: usize) -> Step {
                         words(version_args)
                     };
                     let program = word(program);
-                    format!("has_program {program} && is_version {} {program} {asks}", word(least))
+                    format!("{there} && is_version {} {program} {asks}", word(least))
                 }
             };
             let wrong = format!("the package {name} does not bring {program} in a version that will do");
@@ -69,36 +76,76 @@ fn body(state: &State, number: usize) -> Step {
                 ),
             )
         }
-        StateBody::File { path, content, mode, .. } => Step {
-            text: Some(print(content)),
-            check: format!("text_{number} | holds {} {}", word(path), bits(mode)),
-            apply: format!("text_{number} | put {} {}", word(path), bits(mode)),
-            ..Step::default()
-        },
-        StateBody::Directory { path, mode, .. } => plain(
-            format!("is_folder {} {}", word(path), bits(mode)),
-            format!("folder {} {}", word(path), bits(mode)),
-        ),
+        StateBody::File {
+            path,
+            content,
+            mode,
+            owner,
+            group,
+            validate,
+            ..
+        } => {
+            let place = place(path, mode, machine::owner(owner.as_ref(), group.as_ref()).as_deref());
+            let asks = if validate.is_empty() {
+                String::new()
+            } else {
+                format!("text_{number} | accepted {} {}\n", word(path), words(validate))
+            };
+            Step {
+                text: Some(print(content)),
+                check: format!("text_{number} | holds {place}"),
+                apply: format!("{asks}text_{number} | put {place}"),
+                ..Step::default()
+            }
+        }
+        StateBody::Directory {
+            path,
+            mode,
+            owner,
+            group,
+        } => {
+            let place = place(path, mode, machine::owner(owner.as_ref(), group.as_ref()).as_deref());
+            plain(format!("is_folder {place}"), format!("folder {place}"))
+        }
         StateBody::Git {
             path,
             repository,
             commit,
-            ..
-        } => plain(
-            format!("is_checkout {} {}", word(path), word(commit)),
-            format!("checkout {} {} {}", word(path), word(repository), word(commit)),
-        ),
+            user,
+        } => {
+            let (path, commit) = (word(path), word(commit));
+            let check = format!("is_checkout {path} {commit}");
+            let apply = format!("checkout {path} {} {commit}", word(repository));
+            match user {
+                None => plain(check, apply),
+                Some(user) => plain(
+                    format!("{check} && has_owner {path} {}", word(&format!("{user}:"))),
+                    format!("{apply}\nchown -hR -- {} {path}", word(&format!("{user}:"))),
+                ),
+            }
+        }
         StateBody::Execute {
             command,
             cwd,
             env,
             path,
             timeout_s,
+            user,
+            exit_codes,
             ..
-        } => plain(
-            "never".to_owned(),
-            format!("{}run {timeout_s} {} {}", variables(env), word(cwd), call(env, path, command)),
-        ),
+        } => {
+            let codes: Vec<String> = exit_codes.iter().map(i32::to_string).collect();
+            let good = if codes.is_empty() {
+                String::new()
+            } else {
+                format!("ends_with {} ", word(&codes.join(" ")))
+            };
+            let call = call(env, path, command, user.as_deref());
+            plain(
+                "never".to_owned(),
+                format!("{}{good}run {timeout_s} {} {call}", variables(env), word(cwd)),
+            )
+        }
         StateBody::Service { .. } => service(state, number),
         StateBody::Database {
             name,
@@ -119,7 +166,7 @@ fn body(state: &State, number: usize) -> Step {
             // Refused before; a script that got here all the same says so and stops.
             DatabaseEngine::Postgres { .. } => plain("never".to_owned(), format!("refuse {}", word(name))),
         },
-        other => plain("never".to_owned(), format!("refuse {}", word(other.type_name()))),
+        other => machine::step(other, number),
     }
 }
 
@@ -130,6 +177,7 @@ fn service(state: &State, number: usize) -> Step {
         env,
         path,
         ready,
+        user,
         ..
     } = &state.body
     else {
@@ -154,7 +202,7 @@ fn service(state: &State, number: usize) -> Step {
     let ready = ready.as_ref().map(|ready| {
         let asks = match (&ready.http, &ready.exec) {
             (Some(url), _) => answers(url),
-            (None, Some(command)) => format!("asks {GUARD_S} {} {}", word(cwd), call(env, path, command)),
+            (None, Some(command)) => format!("asks {GUARD_S} {} {}", word(cwd), call(env, path, command, user.as_deref())),
             (None, None) => "true".to_owned(),
         };
         format!("if is_booted; then wait_for {} {} {asks}; fi", ready.timeout_s, word(name))
@@ -167,12 +215,12 @@ fn service(state: &State, number: usize) -> Step {
         check,
         apply,
         ready,
-        needed: None,
+        ..Step::default()
     }
 }
 
-// Looks at a page; one behind TLS needs curl.
-fn answers(url: &str) -> String {
+/// Looks at a page; one behind TLS needs curl.
+pub fn answers(url: &str) -> String {
     let Some(rest) = url.strip_prefix("http://") else {
         return format!("curl --silent --fail --output /dev/null --max-time 5 -- {}", word(url));
     };
@@ -184,6 +232,12 @@ fn answers(url: &str) -> String {
         word(port),
         word(page)
     )
+}
+
+/// Path, permission bits and owner, as the functions for files take them.
+pub fn place(path: &str, mode: &str, owner: Option<&str>) -> String {
+    let owner = owner.map_or_else(String::new, |owner| format!(" {}", word(owner)));
+    format!("{} {}{owner}", word(path), bits(mode))
 }
 
 /// Permission bits as `stat` prints them.
@@ -233,8 +287,12 @@ fn variable(name: &str) -> String {
 }
 
 // The variables, the program and its arguments, as `run` takes them.
-fn call(env: &BTreeMap<String, EnvValue>, path: &[String], command: &[String]) -> String {
+fn call(env: &BTreeMap<String, EnvValue>, path: &[String], command: &[String], user: Option<&str>) -> String {
     let mut parts = Vec::new();
+    if let Some(user) = user {
+        let user = word(user);
+        parts.push(format!("\"HOME=$(home_of {user})\" USER={user}"));
+    }
     for (name, value) in env {
         match value {
             EnvValue::Text(value) if name != "PATH" => parts.push(word(&format!("{name}={value}"))),
@@ -251,6 +309,11 @@ fn call(env: &BTreeMap<String, EnvValue>, path: &[String], command: &[String]) -
         _ => {}
     }
     parts.push("--".to_owned());
+    if let Some(user) = user.map(word) {
+        parts.push(format!(
+            "setpriv --reuid {user} --regid \"$(id -g -- {user})\" --init-groups --"
+        ));
+    }
     parts.extend(command.iter().map(|argument| word(argument)));
     parts.join(" ")
 }
@@ -265,16 +328,24 @@ fn needed(state: &State) -> Option<String> {
     if let Some(path) = &guards.creates {
         asked.push(format!("[ ! -e {} ]", word(path)));
     }
+    for path in guards.removes.iter().chain(&guards.file_exists) {
+        asked.push(format!("[ -e {} ]", word(path)));
+    }
+    if let Some(port) = guards.port_open {
+        asked.push(format!("takes_connections 127.0.0.1 {port}"));
+    }
     let ask = |command: &[String]| match &state.body {
         // Where the state itself would run, once that is there.
-        StateBody::Execute { cwd, env, path, .. } | StateBody::Service { cwd, env, path, .. } => {
-            format!(
-                "asks {GUARD_S} \"$(folder_or_root {})\" {}",
-                word(cwd),
-                call(env, path, command)
-            )
+        StateBody::Execute {
+            cwd, env, path, user, ..
         }
-        _ => format!("asks {GUARD_S} / {}", call(&BTreeMap::new(), &[], command)),
+        | StateBody::Service {
+            cwd, env, path, user, ..
+        } => {
+            let call = call(env, path, command, user.as_deref());
+            format!("asks {GUARD_S} \"$(folder_or_root {})\" {call}", word(cwd))
+        }
+        _ => format!("asks {GUARD_S} / {}", call(&BTreeMap::new(), &[], command, None)),
     };
     if let Some(command) = &guards.only_if {
         asked.push(ask(command));

@@ -20,6 +20,7 @@ pub fn unit(state: &State) -> Option<String> {
         restart,
         stop_timeout_s,
         revision,
+        user,
         ..
     } = &state.body
     else {
@@ -34,7 +35,14 @@ pub fn unit(state: &State) -> Option<String> {
         limits(restart),
         setting(cwd),
     );
+    if let Some(user) = user {
+        let _ = writeln!(text, "User={}", setting(user));
+    }
     for (name, value) in environment(path, env.get("PATH")) {
+        // The home of a user is the system's to say.
+        if name == "HOME" && user.is_some() {
+            continue;
+        }
         let _ = writeln!(text, "Environment={}", assignment(name, &value));
     }
     let plain = env.iter().filter(|(name, _)| *name != "PATH");

@@ -118,6 +118,16 @@ impl Container {
         String::from_utf8_lossy(&ran.stdout).into_owned()
     }
 
+    /// Its address, as other containers reach it.
+    pub fn address(&self) -> String {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let ran = Command::new("docker")
+            .args(["inspect", "-f", format, &self.name])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
+    }
+
     /// Asks until a shell command succeeds.
     pub fn wait(&self, most: Duration, command: &str) {
         let began = Instant::now();

@@ -80,7 +80,9 @@ fn by_cloud_init(image: &str, states: &NodeConfiguration) -> Container {
         (&format!("{seed}/meta-data"), meta),
     ];
     let server = Container::boot(image, &files, &[]);
-    let checked = server.run(&format!("cloud-init schema --config-file {seed}/user-data"));
+    let checked = server.run(&format!(
+        "zcat -f {seed}/user-data >/var/lib/user-data && cloud-init schema --config-file /var/lib/user-data"
+    ));
     assert!(checked.status.success(), "{}", text(&checked));
     server.wait(Duration::from_secs(240), "cloud-init status | grep -qE 'done|error'");
     let status = server.run("cloud-init status --long; tail -n 40 /var/log/cloud-init-output.log");

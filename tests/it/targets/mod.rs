@@ -2,8 +2,8 @@
 
 mod containers;
 mod equivalence;
-mod machine;
 mod script;
+mod shipped;
 mod user_data;
 
 use greenroom::model::configuration::NodeConfiguration;
