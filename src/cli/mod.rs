@@ -13,6 +13,7 @@ pub mod demo;
 mod enrol;
 mod explain;
 mod follow;
+mod inventory;
 mod login;
 mod node;
 mod object;
@@ -85,6 +86,8 @@ enum Command {
     Impact(search::ImpactArgs),
     /// Say which revision of each app runs where
     Running(search::RunningArgs),
+    /// Answer Ansible, Puppet, Prometheus and Backstage out of the inventory
+    Inventory(inventory::InventoryArgs),
     /// Look at what is being done, and say something to it
     Run(run::RunArgs),
     /// Keep the address and token of a server
@@ -162,6 +165,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Search(args) => search::run(args, output).await,
         Command::Impact(args) => search::run_impact(args, output).await,
         Command::Running(args) => search::run_running(args, output).await,
+        Command::Inventory(args) => inventory::run(args, output).await,
         Command::Run(args) => run::run(args, output).await,
         Command::Login(args) => login::run(args, output).await,
         Command::Token(args) => token::run(args, output).await,

@@ -6,11 +6,13 @@
 mod agents;
 mod apps;
 mod bundles;
+mod interop;
 mod inventory;
 mod runs;
 mod stacks;
 mod users;
 
+pub use interop::Fetched;
 pub use runs::Events;
 
 use crate::model::fault::Fault;
@@ -97,11 +99,29 @@ impl Client {
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         if answer.status().is_success() {
-            return Ok(answer);
+            Ok(answer)
+        } else {
+            Err(self.refused(answer).await)
         }
+    }
+
+    // As `send`, where "as it was" is an answer too.
+    async fn send_or_known(&self, request: RequestBuilder) -> Result<Response> {
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if answer.status().is_success() || answer.status() == reqwest::StatusCode::NOT_MODIFIED {
+            Ok(answer)
+        } else {
+            Err(self.refused(answer).await)
+        }
+    }
+
+    async fn refused(&self, answer: Response) -> Box<Problem> {
         let status = answer.status();
-        let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
-        Err(serde_json::from_str::<Problem>(&text).map_or_else(
+        let text = match answer.text().await {
+            Ok(text) => text,
+            Err(error) => return self.unreachable(&error),
+        };
+        serde_json::from_str::<Problem>(&text).map_or_else(
             |_| {
                 problem(
                     Fault::new(
@@ -112,7 +132,7 @@ impl Client {
                 )
             },
             Box::new,
-        ))
+        )
     }
 
     async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {

@@ -81,10 +81,14 @@ async fn authenticate(headers: &HeaderMap, state: &AppState) -> Result<Actor, Ap
     }
 }
 
-/// The token of an `Authorization: Bearer …` header.
+/// The token of an `Authorization: Bearer …` header. Discovery in Prometheus 2.42 leaves out the scheme unless its settings
+/// spell it out; a bare API token cannot be taken for anything else.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    match value.split_once(' ') {
+        Some((scheme, token)) => scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()),
+        None => value.starts_with("grt_").then_some(value),
+    }
 }
 
 /// The session's secret out of the cookie.

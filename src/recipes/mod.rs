@@ -3,6 +3,7 @@
 //! Pure: nothing here knows the network, the store or a clock, and only `loader` reads files. The invariant: the
 //! same bundle and view give the same configuration, byte by byte, wherever they are compiled.
 
+pub mod backstage;
 pub mod bundle;
 pub mod changes;
 mod compile;

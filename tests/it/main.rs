@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod cli;
 mod engine;
+mod interop;
 mod kill;
 mod launches;
 mod portal;

@@ -7,6 +7,7 @@ pub mod apps;
 pub mod bundles;
 pub mod configurations;
 pub mod graph;
+pub mod interop;
 pub mod inventory;
 pub mod page;
 pub mod reference;
@@ -118,6 +119,10 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(users::list_users, users::create_user))
         .routes(routes!(users::change_user))
         .routes(routes!(users::create_login_link))
+        .routes(routes!(interop::show_ansible))
+        .routes(routes!(interop::show_puppet))
+        .routes(routes!(interop::show_prometheus))
+        .routes(routes!(interop::show_backstage))
         .routes(routes!(sse::stream_events))
         .routes(routes!(reference::list_codes))
         .routes(routes!(reference::show_code))

@@ -5,4 +5,4 @@ mod databases;
 mod disk;
 mod failures;
 mod hostile;
-mod stage;
+pub(crate) mod stage;
