@@ -138,6 +138,7 @@ impl Control {
         )
         .await?;
         tx.commit().await?;
+        self.try_deliver(name).await;
         self.registered(&node).await
     }
 

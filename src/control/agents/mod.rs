@@ -162,6 +162,8 @@ impl Control {
             return Err(ControlError::not_found("node of the inventory", node.as_str()));
         };
         self.save_facts(&Actor::Agent { node: node.clone() }, name, facts).await?;
+        // Recipes may read them.
+        self.try_deliver(name).await;
         Ok(())
     }
 

@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 // Configurations that are kept; of the others only their hash.
 const WARM: usize = 512;
 
+// Agents that are read together when the server starts.
+const AT_ONCE: i64 = 500;
+
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// What was compiled lately.
@@ -138,9 +141,51 @@ impl Control {
         Ok(changed)
     }
 
-    /// Refreshes whenever the inventory has changed, until it is told to stop.
+    /// Makes what a node's roles and apps say the wish that its agent is told. A node without an agent, or whose roles and apps
+    /// say nothing, keeps what it has: that may be what someone assigned by hand.
+    ///
+    /// # Errors
+    /// `recipe-invalid` with findings, or the store's; the agent then keeps what it has.
+    pub async fn deliver_configuration(&self, node: &str) -> Result<()> {
+        let Some(agent) = self.store.agent_named(node).await? else {
+            return Ok(());
+        };
+        let found = self.configuration(node).await?;
+        let wanted = &found.compiled.configuration;
+        if wanted.states.is_empty() || agent.desired.as_ref() == Some(&found.hash) {
+            return Ok(());
+        }
+        let mut tx = self.store.journal().await?;
+        tx.set_agent_desired(&agent.node, &found.hash, wanted).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// As [`Self::deliver_configuration`], where nobody waits for the answer.
+    pub(crate) async fn try_deliver(&self, node: &str) {
+        if let Err(error) = self.deliver_configuration(node).await {
+            tracing::warn!(node, %error, "the node's agent keeps the configuration it has");
+        }
+    }
+
+    async fn deliver_all(&self) -> Result<()> {
+        let mut after = String::new();
+        loop {
+            let agents = self.store.agents(&after, AT_ONCE).await?;
+            let Some(last) = agents.last() else { return Ok(()) };
+            last.name.clone_into(&mut after);
+            for agent in &agents {
+                self.try_deliver(&agent.name).await;
+            }
+        }
+    }
+
+    /// Refreshes and delivers whenever the inventory has changed, until it is told to stop.
     pub async fn keep_configurations(&self, stop: CancellationToken) {
         let mut changes = self.changes();
+        if let Err(error) = self.deliver_all().await {
+            tracing::warn!(%error, "configurations could not be looked at when the server started");
+        }
         loop {
             let changed = tokio::select! {
                 () = stop.cancelled() => return,
@@ -157,8 +202,13 @@ impl Control {
             // What changes together, such as files that are applied, is looked at once.
             tokio::time::sleep(SETTLE).await;
             changes = changes.resubscribe();
-            if let Err(error) = self.refresh_configurations().await {
-                tracing::warn!(%error, "configurations could not be refreshed");
+            match self.refresh_configurations().await {
+                Err(error) => tracing::warn!(%error, "configurations could not be refreshed"),
+                Ok(changed) => {
+                    for node in &changed {
+                        self.try_deliver(node).await;
+                    }
+                }
             }
         }
     }

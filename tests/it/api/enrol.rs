@@ -190,6 +190,56 @@ async fn an_agent_gets_what_it_is_assigned_and_its_reports_are_kept() {
 }
 
 #[tokio::test]
+async fn an_agent_is_told_what_its_nodes_roles_say_and_told_again_when_they_change() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let machine = enrolled(&server, &operator).await;
+    let save = async |kind: &str, name: &str, spec: Value, version: Option<&str>| {
+        let object = json!({ "apiVersion": "greenroom/v1", "kind": kind, "metadata": { "name": name }, "spec": spec });
+        let path = format!("/api/v1/{}s/{name}", kind.to_lowercase());
+        let mut ask = Ask::new("PUT", &path).token(&operator).json(&object);
+        if let Some(version) = version {
+            ask = ask.header("if-match", version);
+        }
+        let answer = server.send(ask).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    };
+    let wish = async || {
+        let answer = server.send(machine.sign(&server, Ask::get("/agent/v1/configuration"))).await;
+        answer.status.is_success().then(|| answer.header("etag").to_owned())
+    };
+    assert_eq!(wish().await, None, "its roles say nothing yet");
+    save("Role", "web", json!({ "recipes": [{ "name": "redis" }] }), None).await;
+    let node = json!({ "environment": "production", "datacenter": "dc1", "roles": ["web"] });
+    save("Node", "web-1", node, Some("\"1\"")).await;
+    server.control.deliver_configuration("web-1").await.unwrap();
+    let compiled = server
+        .send(Ask::get("/api/v1/nodes/web-1/configuration").token(&operator))
+        .await
+        .json();
+    let first = wish().await.expect("its role says something");
+    assert_eq!(first, format!("\"{}\"", compiled["hash"].as_str().unwrap()));
+
+    // What the server does on its own after a change of the inventory.
+    save("Role", "web", json!({ "recipes": [{ "name": "memcached" }] }), Some("\"1\"")).await;
+    for node in server.control.refresh_configurations().await.unwrap() {
+        server.control.deliver_configuration(&node).await.unwrap();
+    }
+    let second = wish().await.unwrap();
+    assert_ne!(first, second);
+    // A role that does not compile changes nothing.
+    save(
+        "Role",
+        "web",
+        json!({ "recipes": [{ "name": "memcached", "with": { "no_such": 1 } }] }),
+        Some("\"2\""),
+    )
+    .await;
+    assert!(server.control.deliver_configuration("web-1").await.is_err());
+    assert_eq!(wish().await.unwrap(), second);
+}
+
+#[tokio::test]
 async fn maintenance_is_told_and_a_forgotten_agent_is_no_longer_believed() {
     let server = Server::sqlite().await;
     let (_, operator) = operator(&server).await;
