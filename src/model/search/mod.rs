@@ -5,7 +5,7 @@
 //! `field:[1 TO 9]` with both ends and `field:{1 TO 9}` without; `*` and `?` stand for any characters and for one; a back
 //! slash takes the meaning from the next character.
 //!
-//! Invariant: [`matches`] says of a document what the store's SQL says of its terms.
+//! Invariant: [`matches()`] says of a document what the store's SQL says of its terms.
 
 mod evaluate;
 mod parse;

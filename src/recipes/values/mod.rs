@@ -1,7 +1,7 @@
 //! Values by layers: the one order of precedence, and how layers become one tree of values.
 //!
 //! Knows no inventory and no file: whoever makes a view brings the layers. A later layer wins; maps merge deeply; a list is
-//! replaced, and `+name` appends to it instead. The invariant: what [`explain`] says of a key is what [`merge`] gives for it.
+//! replaced, and `+name` appends to it instead. The invariant: what [`explain()`] says of a key is what [`merge()`] gives for it.
 
 mod collect;
 mod explain;
