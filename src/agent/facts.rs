@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use std::fs;
 use std::net::UdpSocket;
 
-/// Looks.
-pub(super) fn collect() -> Value {
+/// What this machine says of itself.
+pub fn collect() -> Value {
     let name = rustix::system::uname();
     let hostname = name.nodename().to_string_lossy().into_owned();
     let release = os_release(&fs::read_to_string("/etc/os-release").unwrap_or_default());

@@ -7,7 +7,7 @@ use super::folder::{Folder, Taken, io_fault};
 use super::journal::Journal;
 use super::link::{Link, Polled};
 use super::logs::Logs;
-use super::options::{AgentOptions, Echo};
+use super::options::{AgentOptions, Echo, Given};
 use super::plan::{self, Scratch};
 use super::reports::Reports;
 use super::secrets::{Secrets, Veil};
@@ -112,14 +112,17 @@ fn hands(options: &AgentOptions, folder: &Folder, written: &Folder) -> Result<Ha
 }
 
 fn assigned(options: &AgentOptions, folder: &Folder) -> Result<Assigned, Fault> {
-    let Some(path) = &options.configuration else {
-        return Assigned::load(folder).ok_or_else(|| {
+    match &options.configuration {
+        Some(Given::Bytes(text)) => Ok(Assigned::new("offline", text)),
+        Some(Given::File(path)) => {
+            let text = read(path).map_err(|e| io_fault(&format!("The configuration {} cannot be read", path.display()), &e))?;
+            Ok(Assigned::new("offline", &text))
+        }
+        None => Assigned::load(folder).ok_or_else(|| {
             let fault = Fault::new("not-found", "This node has no configuration yet");
             fault.next("Give one with --configuration FILE, or let the agent reach its server once")
-        });
-    };
-    let text = read(path).map_err(|e| io_fault(&format!("The configuration {} cannot be read", path.display()), &e))?;
-    Ok(Assigned::new("offline", &text))
+        }),
+    }
 }
 
 fn secrets(options: &AgentOptions) -> Result<BTreeMap<String, String>, Fault> {

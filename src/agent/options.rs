@@ -45,14 +45,51 @@ pub struct AgentOptions {
     pub init: bool,
     /// Ask no server: apply `configuration`, or where that is absent the last good one.
     pub offline: bool,
-    /// A file with the configuration to apply; `-` is standard input.
-    pub configuration: Option<PathBuf>,
+    /// The configuration to apply.
+    pub configuration: Option<Given>,
     /// A JSON file with the values of secrets, by name.
     pub secrets: Option<PathBuf>,
     /// Be the keeper, which starts this program again as the agent whenever that ends.
     pub keep: bool,
     /// Who hears what is done, where that is a person.
     pub echo: Option<Echo>,
+}
+
+/// A configuration that a person gives.
+#[derive(Debug, Clone)]
+pub enum Given {
+    /// A file; `-` is standard input.
+    File(PathBuf),
+    /// Its bytes.
+    Bytes(Vec<u8>),
+}
+
+impl AgentOptions {
+    /// One convergence of this machine by a configuration in hand, without a server.
+    pub fn at_hand(folder: PathBuf, configuration: Vec<u8>) -> Self {
+        Self {
+            folder,
+            server_url: String::new(),
+            node: None,
+            name: None,
+            token_file: None,
+            confined_to: None,
+            limits: Limits::default(),
+            isolation: String::new(),
+            longest_pause: Duration::ZERO,
+            once: true,
+            plan: false,
+            audit: false,
+            every: None,
+            splay: Duration::ZERO,
+            init: false,
+            offline: true,
+            configuration: Some(Given::Bytes(configuration)),
+            secrets: None,
+            keep: false,
+            echo: None,
+        }
+    }
 }
 
 /// Hears lines for people.
@@ -220,7 +257,7 @@ impl From<AgentArgs> for AgentOptions {
             splay: args.splay.0.unwrap_or_default(),
             init: args.init,
             offline: args.offline,
-            configuration: args.configuration,
+            configuration: args.configuration.map(Given::File),
             secrets: args.secrets,
             keep: args.keep,
             echo: None,

@@ -99,7 +99,7 @@ fn show(status: &Status, output: Output) {
     ]);
 }
 
-fn conclude(outcome: Outcome, output: Output) -> ExitCode {
+pub(super) fn conclude(outcome: Outcome, output: Output) -> ExitCode {
     let code = outcome.exit_code();
     if output.is_json() {
         output.json(&outcome);

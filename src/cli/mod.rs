@@ -19,6 +19,7 @@ mod node;
 mod object;
 pub mod output;
 pub mod recipe;
+mod recipe_apply;
 mod run;
 mod search;
 pub mod serve;
@@ -171,7 +172,10 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Token(args) => token::run(args, output).await,
         Command::User(args) => user::run(args, output).await,
         Command::Bundle(args) => bundle::run(args, output).await,
-        Command::Recipe(args) => offline(output, |out| recipe::run(&args, out)),
+        Command::Recipe(args) => match args.task {
+            recipe::RecipeTask::Apply(args) => recipe_apply::run(&args, output).await,
+            recipe::RecipeTask::Read(command) => offline(output, |out| recipe::run(&command, out)),
+        },
         Command::Agent(args) => agent::run(args, output).await,
         Command::Explain(args) => explain::run(&args, output),
         Command::Completions { shell } => {

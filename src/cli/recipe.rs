@@ -1,6 +1,7 @@
 //! `greenroom recipe …`: check, render and list recipes without a server.
 
 use super::app_check::read_descriptors;
+use super::recipe_apply::ApplyArgs;
 use super::targets::TargetArgs;
 use crate::model::configuration::NodeConfiguration;
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
@@ -14,12 +15,24 @@ use std::path::{Path, PathBuf};
 /// Check, render and list recipes; needs no server.
 #[derive(Debug, clap::Args)]
 pub struct RecipeArgs {
+    /// What is asked.
     #[command(subcommand)]
-    command: RecipeCommand,
+    pub task: RecipeTask,
 }
 
+/// What one can ask of recipes.
 #[derive(Debug, clap::Subcommand)]
-enum RecipeCommand {
+pub enum RecipeTask {
+    /// Something that only reads.
+    #[command(flatten)]
+    Read(RecipeCommand),
+    /// Make recipes true on this machine; the exit code is 0 where nothing changed, 2 where something did, 4 where it failed.
+    Apply(Box<ApplyArgs>),
+}
+
+/// What one can ask to know of recipes.
+#[derive(Debug, clap::Subcommand)]
+pub enum RecipeCommand {
     /// Check recipe folders, recipe files and app descriptors; the shipped recipes where none is named.
     Check(CheckArgs),
     /// Print the configuration that an app's recipes compile to, or what a target is given of it.
@@ -32,8 +45,9 @@ enum RecipeCommand {
     Schema,
 }
 
+/// What is checked.
 #[derive(Debug, clap::Args)]
-struct CheckArgs {
+pub struct CheckArgs {
     /// Folders of recipes, `.yaml` recipes, `.j2` templates or `.json` descriptors.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -42,8 +56,9 @@ struct CheckArgs {
     json: bool,
 }
 
+/// What is rendered, and for what.
 #[derive(Debug, clap::Args)]
-struct RenderArgs {
+pub struct RenderArgs {
     /// The app's descriptor.
     #[arg(long, value_name = "FILE", required_unless_present = "configuration")]
     app: Option<PathBuf>,
@@ -63,8 +78,9 @@ struct RenderArgs {
     json: bool,
 }
 
+/// Which recipes are listed.
 #[derive(Debug, clap::Args)]
-struct ListArgs {
+pub struct ListArgs {
     /// A folder with the organisation's own recipes.
     #[arg(long, value_name = "FOLDER")]
     recipes: Option<PathBuf>,
@@ -77,8 +93,8 @@ struct ListArgs {
 ///
 /// # Errors
 /// Where the output cannot be written.
-pub fn run(args: &RecipeArgs, out: &mut dyn Write) -> Result<bool> {
-    match &args.command {
+pub fn run(command: &RecipeCommand, out: &mut dyn Write) -> Result<bool> {
+    match command {
         RecipeCommand::Check(args) => conclude(&check(&args.paths), args.json, out),
         RecipeCommand::Render(args) => render(args, out),
         RecipeCommand::List(args) => list(args, out),
@@ -137,7 +153,7 @@ pub fn load_bundle(folder: Option<&Path>, found: &mut Vec<Diagnostic>) -> Bundle
 pub fn conclude(found: &[Diagnostic], json: bool, out: &mut dyn Write) -> Result<bool> {
     let ok = !has_errors(found);
     if json {
-        writeln!(out, "{}", serde_json::json!({ "ok": ok, "diagnostics": found }))?;
+        writeln!(out, "{}", findings_as_json(found))?;
         return Ok(ok);
     }
     for diagnostic in found {
@@ -151,6 +167,11 @@ pub fn conclude(found: &[Diagnostic], json: bool, out: &mut dyn Write) -> Result
         writeln!(out, "{}, {}", counted(errors, "error"), counted(warnings, "warning"))?;
     }
     Ok(ok)
+}
+
+/// Findings as programs read them.
+pub fn findings_as_json(found: &[Diagnostic]) -> serde_json::Value {
+    serde_json::json!({ "ok": !has_errors(found), "diagnostics": found })
 }
 
 fn counted(number: usize, noun: &str) -> String {

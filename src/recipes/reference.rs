@@ -6,6 +6,15 @@ use super::values::LayerKind;
 use super::{template, types};
 use std::fmt::Write as _;
 
+const TRYING: &str = "
+## Trying a recipe
+
+`greenroom recipe check FOLDER` finds what is wrong in recipes, all of it at once, with file, line and column. On a machine of your
+own, without a server, `greenroom recipe apply NAME --recipes FOLDER --set NAME.port=8080 --plan` says what would change; without
+`--plan` it is changed, by the agent that servers run. The exit code is 0 where nothing changed, 2 where something did, 4 where it
+failed and 6 for both. `greenroom recipe render` prints what other targets are given.
+";
+
 /// Everything that can be written in a recipe, and the recipes of a bundle.
 pub fn markdown(bundle: &Bundle) -> String {
     let mut text = String::from(
@@ -13,6 +22,7 @@ pub fn markdown(bundle: &Bundle) -> String {
          A recipe is a YAML file of typed states that should be true on a node, in written order. The same recipes build\n\
          staging and production. This page is made by `greenroom recipe types` from the tables that check recipes.\n",
     );
+    text.push_str(TRYING);
     library(bundle, &mut text);
     language(&mut text);
     values(&mut text);

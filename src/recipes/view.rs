@@ -179,6 +179,30 @@ pub enum ResourceEngine {
 }
 
 impl View {
+    /// The view of one server that nobody keeps in an inventory, for recipes that are tried on it. It belongs to no stack and no
+    /// datacenter, and its databases are not to be restored over.
+    pub fn of_server(name: &str, facts: Value, run_list: RunList, layers: Vec<Layer>) -> Self {
+        Self {
+            node: NodeView {
+                name: name.to_owned(),
+                provider: "server".to_owned(),
+                layout: Layout::of_servers(),
+                confined_to: None,
+                installs_packages: true,
+                addresses: BTreeMap::new(),
+                labels: BTreeMap::new(),
+            },
+            environment: "local".to_owned(),
+            restorable: false,
+            datacenter: None,
+            stack: None,
+            run_list,
+            layers,
+            facts,
+            apps: Vec::new(),
+        }
+    }
+
     /// A view made up for one app alone: an ordinary sandbox, ports from 8001, databases with their default data, and
     /// each dependency as if it were there. For checking and rendering where no server is at hand; `others` says which
     /// ports the dependencies have, as far as it is known.

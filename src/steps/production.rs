@@ -112,7 +112,7 @@ pub fn of_node(inventory: &Inventory, node: &Node, facts: Value, commits: &Commi
         node: NodeView {
             name: node.name().as_str().to_owned(),
             provider: "inventory".to_owned(),
-            layout: layout(),
+            layout: Layout::of_servers(),
             confined_to: None,
             installs_packages: true,
             addresses: node.spec.addresses.clone(),
@@ -157,15 +157,6 @@ pub fn environment_layers(environment: &Environment) -> Vec<Layer> {
         );
     }
     layers
-}
-
-fn layout() -> Layout {
-    Layout {
-        apps: "/srv/apps".to_owned(),
-        data: "/var/lib/apps".to_owned(),
-        config: "/etc/apps".to_owned(),
-        logs: "/var/log/apps".to_owned(),
-    }
 }
 
 fn environment<'i>(inventory: &'i Inventory, node: &Node) -> Option<&'i Environment> {
@@ -361,7 +352,7 @@ fn resources(
             }
         } else {
             ResourceEngine::Sqlite {
-                path: text("path").unwrap_or_else(|| format!("{}/{name}/{key}.sqlite", layout().data)),
+                path: text("path").unwrap_or_else(|| format!("{}/{name}/{key}.sqlite", Layout::of_servers().data)),
             }
         };
         // What production holds is its own; nothing is ever loaded into it.

@@ -60,6 +60,18 @@ pub struct Layout {
     pub logs: String,
 }
 
+impl Layout {
+    /// Where things go on a server of its own.
+    pub fn of_servers() -> Self {
+        Self {
+            apps: "/srv/apps".to_owned(),
+            data: "/var/lib/apps".to_owned(),
+            config: "/etc/apps".to_owned(),
+            logs: "/var/log/apps".to_owned(),
+        }
+    }
+}
+
 /// One thing that should be true on the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {

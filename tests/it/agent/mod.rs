@@ -9,5 +9,6 @@ mod idempotent;
 mod offline;
 mod plan;
 mod protocol;
+mod recipes;
 mod services;
 mod survive;

@@ -3,20 +3,20 @@
 use super::document;
 use clap::Parser as _;
 use greenroom::cli::app_check::{ValidateArgs, schema, validate};
-use greenroom::cli::recipe::{RecipeArgs, run};
+use greenroom::cli::recipe::{RecipeCommand, run};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Parser)]
 struct Recipe {
-    #[command(flatten)]
-    args: RecipeArgs,
+    #[command(subcommand)]
+    command: RecipeCommand,
 }
 
 fn recipe(args: &[&str]) -> (bool, String) {
     let parsed = Recipe::parse_from(std::iter::once("recipe").chain(args.iter().copied()));
     let mut out = Vec::new();
-    let ok = run(&parsed.args, &mut out).unwrap();
+    let ok = run(&parsed.command, &mut out).unwrap();
     (ok, String::from_utf8(out).unwrap())
 }
 
