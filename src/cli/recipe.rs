@@ -1,7 +1,7 @@
 //! `greenroom recipe …`: check, render and list recipes without a server.
 
 use super::app_check::read_descriptors;
-use super::recipe_apply::ApplyArgs;
+use super::recipe_apply::{ApplyArgs, Chosen};
 use super::targets::TargetArgs;
 use crate::model::configuration::NodeConfiguration;
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
@@ -35,7 +35,7 @@ pub enum RecipeTask {
 pub enum RecipeCommand {
     /// Check recipe folders, recipe files and app descriptors; the shipped recipes where none is named.
     Check(CheckArgs),
-    /// Print the configuration that an app's recipes compile to, or what a target is given of it.
+    /// Print the configuration that recipes compile to for this machine, or an app's recipes for an example of one, or what a target is given of it.
     Render(Box<RenderArgs>),
     /// List the recipes and their parameters.
     List(ListArgs),
@@ -59,17 +59,19 @@ pub struct CheckArgs {
 /// What is rendered, and for what.
 #[derive(Debug, clap::Args)]
 pub struct RenderArgs {
-    /// The app's descriptor.
-    #[arg(long, value_name = "FILE", required_unless_present = "configuration")]
+    #[command(flatten)]
+    chosen: Chosen,
+    /// An app's descriptor, for the recipes of an app rather than those named.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["configuration", "names"], conflicts_with = "names")]
     app: Option<PathBuf>,
     /// A configuration that is compiled already, as `--target agent` prints it.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["app", "view", "recipes"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["app", "view", "recipes", "names"])]
     configuration: Option<PathBuf>,
     /// A folder with the organisation's own recipes.
     #[arg(long, value_name = "FOLDER")]
     recipes: Option<PathBuf>,
     /// A view (JSON) to compile with; an example sandbox where absent.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "app")]
     view: Option<PathBuf>,
     #[command(flatten)]
     target: TargetArgs,
@@ -200,6 +202,9 @@ fn configuration(args: &RenderArgs, found: &mut Vec<Diagnostic>) -> Option<NodeC
             .ok();
     }
     let bundle = load_bundle(args.recipes.as_deref(), found);
+    if !args.chosen.names.is_empty() {
+        return args.chosen.compile(&bundle, None).map_err(|more| found.extend(more)).ok();
+    }
     let (descriptors, more) = read_descriptors(args.app.as_slice(), &bundle);
     found.extend(more);
     let descriptor = descriptors.into_iter().next()?;

@@ -11,29 +11,37 @@ use crate::agent::{self, AgentOptions, Echo};
 use crate::model::configuration::NodeConfiguration;
 use crate::model::diagnostic::{Diagnostic, has_errors};
 use crate::model::fault::Fault;
-use crate::recipes::compile;
 use crate::recipes::run_list::{RunItem, RunList};
 use crate::recipes::values::{Layer, LayerKind};
 use crate::recipes::view::View;
+use crate::recipes::{Bundle, compile};
 use crate::wire::problem::Problem;
 use serde_json::{Map, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 const HERE: &str = "the command line";
 
 /// Which recipes, with which values.
 #[derive(Debug, clap::Args)]
-pub struct ApplyArgs {
+pub struct Chosen {
     /// The recipes, in order.
-    #[arg(value_name = "RECIPE", required = true)]
-    names: Vec<String>,
+    #[arg(value_name = "RECIPE")]
+    pub names: Vec<String>,
+    /// A value, such as `nginx.port=8080`; what reads as JSON is taken as such.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair, requires = "names")]
+    values: Vec<(String, Value)>,
+}
+
+/// Which recipes are made true, and how.
+#[derive(Debug, clap::Args)]
+#[command(mut_arg("names", |names| names.required(true)))]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    chosen: Chosen,
     /// A folder with the organisation's own recipes.
     #[arg(long, value_name = "FOLDER")]
     recipes: Option<PathBuf>,
-    /// A value, such as `nginx.port=8080`; what reads as JSON is taken as such.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
-    values: Vec<(String, Value)>,
     /// Say what would be changed, and change nothing.
     #[arg(long)]
     plan: bool,
@@ -62,7 +70,15 @@ fn pair(text: &str) -> std::result::Result<(String, Value), String> {
 /// # Errors
 /// Where the agent's folder cannot be used, or another run holds it.
 pub async fn run(args: &ApplyArgs, output: Output) -> Result {
-    let configuration = match configuration(args) {
+    let mut found = Vec::new();
+    let bundle = load_bundle(args.recipes.as_deref(), &mut found);
+    let confined = args.confined_to.as_deref();
+    let compiled = if has_errors(&found) {
+        Err(found)
+    } else {
+        args.chosen.compile(&bundle, confined)
+    };
+    let configuration = match compiled {
         Ok(configuration) => configuration,
         Err(found) => {
             if output.is_json() {
@@ -99,37 +115,42 @@ pub async fn run(args: &ApplyArgs, output: Output) -> Result {
     Ok(conclude(outcome.map_err(|fault| Box::new(Problem::from(fault)))?, output))
 }
 
-fn configuration(args: &ApplyArgs) -> std::result::Result<NodeConfiguration, Vec<Diagnostic>> {
-    let mut found = Vec::new();
-    let bundle = load_bundle(args.recipes.as_deref(), &mut found);
-    if has_errors(&found) {
-        return Err(found);
+impl Chosen {
+    /// The configuration that these recipes make of this machine.
+    ///
+    /// # Errors
+    /// Every finding, where one is an error.
+    pub fn compile(
+        &self,
+        bundle: &Bundle,
+        confined_to: Option<&Path>,
+    ) -> std::result::Result<NodeConfiguration, Vec<Diagnostic>> {
+        let item = |name: &String| RunItem {
+            recipe: name.clone(),
+            role: HERE.to_owned(),
+        };
+        let run_list = RunList {
+            recipes: self.names.iter().map(item).collect(),
+            ..RunList::default()
+        };
+        let mut values = Map::new();
+        for (key, value) in &self.values {
+            insert(&mut values, key, value.clone());
+        }
+        let layer = Layer {
+            kind: LayerKind::Run,
+            object: HERE.to_owned(),
+            path: "--set".to_owned(),
+            app: None,
+            recipe: None,
+            values,
+        };
+        let facts = agent::collect_facts();
+        let name = facts["hostname"].as_str().unwrap_or("localhost").to_owned();
+        let mut view = View::of_server(&name, facts, run_list, vec![layer]);
+        view.node.confined_to = confined_to.map(|folder| folder.display().to_string());
+        Ok(compile(bundle, &view)?.configuration)
     }
-    let item = |name: &String| RunItem {
-        recipe: name.clone(),
-        role: HERE.to_owned(),
-    };
-    let run_list = RunList {
-        recipes: args.names.iter().map(item).collect(),
-        ..RunList::default()
-    };
-    let mut values = Map::new();
-    for (key, value) in &args.values {
-        insert(&mut values, key, value.clone());
-    }
-    let layer = Layer {
-        kind: LayerKind::Run,
-        object: HERE.to_owned(),
-        path: "--set".to_owned(),
-        app: None,
-        recipe: None,
-        values,
-    };
-    let facts = agent::collect_facts();
-    let name = facts["hostname"].as_str().unwrap_or("localhost").to_owned();
-    let mut view = View::of_server(&name, facts, run_list, vec![layer]);
-    view.node.confined_to = args.confined_to.as_ref().map(|folder| folder.display().to_string());
-    Ok(compile(&bundle, &view)?.configuration)
 }
 
 fn insert(values: &mut Map<String, Value>, key: &str, value: Value) {

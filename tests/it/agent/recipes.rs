@@ -86,3 +86,57 @@ fn a_recipe_that_is_wrong_or_missing_changes_nothing_and_says_where() {
     assert!(said.contains("motd.yaml:3:") && said.contains("file"), "{said}");
     assert!(!std::fs::exists(machine.path("root/motd")).unwrap());
 }
+
+#[test]
+fn what_a_recipe_compiles_to_is_what_the_agent_takes() {
+    let machine = machine();
+    let configuration = machine.path("configuration.json");
+    let greenroom = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenroom"));
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", path())
+            .env("HOME", &machine.folder);
+        command.output().unwrap()
+    };
+    let rendered = greenroom(&[
+        "recipe",
+        "render",
+        "motd",
+        "--recipes",
+        &machine.path("recipes"),
+        "--set",
+        "motd.words=hi",
+    ]);
+    assert!(rendered.status.success(), "{rendered:?}");
+    std::fs::write(&configuration, rendered.stdout).unwrap();
+    let agent = machine.path("agent");
+    let ended = greenroom(&[
+        "agent",
+        "--offline",
+        "--once",
+        "--configuration",
+        &configuration,
+        "--folder",
+        &agent,
+    ]);
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    assert!(
+        std::fs::read_to_string(machine.path("root/motd"))
+            .unwrap()
+            .starts_with("hi on ")
+    );
+    let script = greenroom(&[
+        "recipe",
+        "render",
+        "motd",
+        "--recipes",
+        &machine.path("recipes"),
+        "--target",
+        "shell",
+    ]);
+    assert!(String::from_utf8_lossy(&script.stdout).starts_with("#!/usr/bin/env bash"), "{script:?}");
+    let nothing = greenroom(&["recipe", "render"]);
+    assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+}
