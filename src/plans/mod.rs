@@ -5,4 +5,4 @@ pub mod launch_stack;
 pub mod update_stack;
 
 pub use crate::steps::bundles::Bundles;
-pub use crate::steps::{fleet, production, view};
+pub use crate::steps::{basis, fleet, production, view};

@@ -5,11 +5,12 @@
 use crate::model::inventory::{Object, Role, app_document, object_document};
 use crate::model::name::RoleName;
 use crate::model::search::{INDEXES, Spelling, Term, matches, parse, terms};
-use crate::recipes::Search;
+use crate::recipes::{Search, answer_hash};
 use crate::store::inventory::Inventory;
 use serde_json::Value;
-use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 struct Document {
     body: Value,
@@ -21,6 +22,8 @@ struct Document {
 pub struct Fleet {
     inventory: Inventory,
     documents: [OnceLock<Vec<Document>>; KINDS.len()],
+    placement: OnceLock<u64>,
+    answers: Mutex<HashMap<(String, String), Option<String>>>,
 }
 
 const KINDS: [&str; 5] = ["app", "datacenter", "environment", "node", "role"];
@@ -37,6 +40,43 @@ impl Fleet {
     /// The inventory.
     pub fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+
+    /// A number that changes where an app of some node changes, or where that node is reached.
+    pub fn placement(&self) -> u64 {
+        *self.placement.get_or_init(|| {
+            let mut hasher = DefaultHasher::new();
+            for app in self.inventory.apps.values() {
+                (app.descriptor.name(), app.version, app.updated_at).hash(&mut hasher);
+            }
+            for record in self.inventory.nodes.values() {
+                let node = &record.body;
+                if !node.spec.apps.is_empty() {
+                    let apps: Vec<_> = node.spec.apps.iter().map(|on| &on.app).collect();
+                    (
+                        node.name(),
+                        &node.spec.environment,
+                        &node.spec.datacenter,
+                        node.address(),
+                        apps,
+                    )
+                        .hash(&mut hasher);
+                }
+            }
+            hasher.finish()
+        })
+    }
+
+    /// The hash of what a search finds; nothing where it cannot be asked. Each is asked once.
+    pub fn answer(&self, kind: &str, query: &str) -> Option<String> {
+        let key = (kind.to_owned(), query.to_owned());
+        let kept = |answers: &Mutex<HashMap<_, Option<String>>>| lock(answers).get(&key).cloned();
+        if let Some(known) = kept(&self.answers) {
+            return known;
+        }
+        let found = self.search(kind, query).ok().map(|found| answer_hash(&found));
+        lock(&self.answers).insert(key, found.clone());
+        found
     }
 
     fn make(&self, kind: &str) -> Vec<Document> {
@@ -70,6 +110,10 @@ impl Fleet {
             })
             .collect()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Search for Fleet {

@@ -12,6 +12,7 @@
 //! | `publish_stack` | stack becomes ready | convergent | none needed: nothing after it can fail |
 //! | `destroy_node`, `drop_databases`, `forget_stack` | the opposite | convergent | only forward |
 
+pub mod basis;
 pub mod begin_stack;
 pub mod bundles;
 pub mod check_page;

@@ -25,8 +25,9 @@ impl Control {
             ));
         }
         let inventory = self.store.inventory();
-        let object = find_node(&inventory, node)?;
-        let bundle = self.bundles.get(production::bundle(&inventory, &object)).await?;
+        let record = find_node(&inventory, node)?;
+        let object = &record.body;
+        let bundle = self.bundles.get(production::bundle(&inventory, object)).await?;
         let mut layers: Vec<Layer> = Vec::new();
         let first = key.split('.').next().unwrap_or_default();
         layers.extend(bundle.recipe(first).map(values::recipe_defaults));
@@ -40,7 +41,7 @@ impl Control {
             let versions = self.store.app_versions(name).await?;
             descriptor = versions.into_iter().find(|version| version.version == record.version);
         }
-        layers.extend(production::node_layers(&inventory, &object).map_err(|found| super::does_not_compile(node, found))?);
+        layers.extend(production::node_layers(&inventory, object).map_err(|found| super::does_not_compile(node, found))?);
         let document = |layer: &Layer| -> Option<Source> {
             let Some((kind, name)) = layer.object.split_once(' ') else {
                 return bundle.source(&layer.object).cloned();

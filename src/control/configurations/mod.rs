@@ -11,14 +11,16 @@ use super::{Control, ControlError, Result};
 use crate::model::actor::Actor;
 use crate::model::configuration::NodeConfiguration;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::id::NodeId;
 use crate::model::inventory::Node;
 use crate::model::name::{AppName, CommitId, NodeName, RevisionName};
+use crate::plans::basis;
 use crate::plans::fleet::Fleet;
 use crate::plans::production::{self, Commits};
 use crate::recipes::bundle::Bundle;
 use crate::recipes::view::View;
-use crate::recipes::{Compiled, Search, answer_hash, compile_with};
-use crate::store::inventory::Inventory;
+use crate::recipes::{Compiled, Search, Searched, compile_with};
+use crate::store::inventory::{Inventory, Record};
 use crate::wire::configurations::{ConfigurationView, SearchedView};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -34,15 +36,26 @@ const WARM: usize = 512;
 // Agents that are read together when the server starts.
 const AT_ONCE: i64 = 500;
 
+// Agents that are told of their configurations in one commit.
+const DELIVERED_TOGETHER: usize = 100;
+
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// What was compiled lately.
 #[derive(Default)]
 pub(crate) struct Built {
     fleet: Mutex<Option<(Arc<Inventory>, Arc<Fleet>)>>,
-    // The hash that each node was last told.
-    nodes: Mutex<HashMap<String, String>>,
+    // Nothing for a node that did not compile.
+    nodes: Mutex<HashMap<String, Option<Known>>>,
     warm: Mutex<HashMap<String, Arc<Configuration>>>,
+}
+
+// What was last said of a node.
+#[derive(Clone)]
+struct Known {
+    hash: String,
+    basis: u64,
+    searches: Arc<[Searched]>,
 }
 
 impl std::fmt::Debug for Built {
@@ -117,17 +130,27 @@ impl Control {
     /// # Errors
     /// The store's.
     pub async fn refresh_configurations(&self) -> Result<Vec<String>> {
-        let known: Vec<(String, String)> = lock(&self.built.nodes).clone().into_iter().collect();
+        let known = lock(&self.built.nodes).clone();
+        let fleet = self.fleet_now();
+        let of = |node: &str| Some(fleet.inventory().node(&node.parse().ok()?)?.clone());
+        let there: Vec<Arc<Record<Node>>> = known.keys().filter_map(|node| of(node)).collect();
+        let commits = self.commits(fleet.inventory(), there.iter().map(|record| &record.body)).await;
         let mut changed = Vec::new();
-        for (node, hash) in known {
+        for (node, known) in known {
+            if let (Some(known), Some(record)) = (&known, of(&node))
+                && basis::of_node(&fleet, &record, &commits, &known.searches) == known.basis
+            {
+                continue;
+            }
             match self.configuration(&node).await {
-                Ok(now) if now.hash == hash => {}
-                // A node that is gone or does not compile any more keeps what it has.
-                Err(error) if error.fault.code != "recipe-invalid" && error.fault.code != "not-found" => return Err(error),
-                Err(_) => {
+                Ok(now) if known.is_some_and(|known| known.hash == now.hash) => {}
+                Ok(_) => changed.push(node),
+                Err(error) if error.fault.code == "not-found" => {
                     lock(&self.built.nodes).remove(&node);
                 }
-                Ok(_) => changed.push(node),
+                // A node that does not compile keeps what it has, until it does.
+                Err(error) if error.fault.code == "recipe-invalid" => {}
+                Err(error) => return Err(error),
             }
             tokio::task::yield_now().await;
         }
@@ -147,18 +170,48 @@ impl Control {
     /// # Errors
     /// `recipe-invalid` with findings, or the store's; the agent then keeps what it has.
     pub async fn deliver_configuration(&self, node: &str) -> Result<()> {
+        match self.undelivered(node).await? {
+            Some(wish) => self.deliver(&[wish]).await,
+            None => Ok(()),
+        }
+    }
+
+    // Whose agent is to be told of which configuration, where it is not told of it already.
+    async fn undelivered(&self, node: &str) -> Result<Option<(NodeId, Arc<Configuration>)>> {
         let Some(agent) = self.store.agent_named(node).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let found = self.configuration(node).await?;
-        let wanted = &found.compiled.configuration;
-        if wanted.states.is_empty() || agent.desired.as_ref() == Some(&found.hash) {
-            return Ok(());
-        }
+        let told = found.compiled.configuration.states.is_empty() || agent.desired.as_ref() == Some(&found.hash);
+        Ok((!told).then_some((agent.node, found)))
+    }
+
+    async fn deliver(&self, wishes: &[(NodeId, Arc<Configuration>)]) -> Result<()> {
         let mut tx = self.store.journal().await?;
-        tx.set_agent_desired(&agent.node, &found.hash, wanted).await?;
-        tx.commit().await?;
-        Ok(())
+        for (agent, found) in wishes {
+            tx.set_agent_desired(agent, &found.hash, &found.compiled.configuration)
+                .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    // As `deliver_configuration` for many, in few commits and where nobody waits for the answer.
+    async fn deliver_to(&self, nodes: &[String]) {
+        for some in nodes.chunks(DELIVERED_TOGETHER) {
+            let mut wishes = Vec::new();
+            for node in some {
+                match self.undelivered(node).await {
+                    Ok(wish) => wishes.extend(wish),
+                    Err(error) => tracing::warn!(node, %error, "the node's agent keeps the configuration it has"),
+                }
+            }
+            if wishes.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.deliver(&wishes).await {
+                tracing::warn!(%error, "{} agents keep the configurations they have", wishes.len());
+            }
+        }
     }
 
     /// As [`Self::deliver_configuration`], where nobody waits for the answer.
@@ -174,9 +227,8 @@ impl Control {
             let agents = self.store.agents(&after, AT_ONCE).await?;
             let Some(last) = agents.last() else { return Ok(()) };
             last.name.clone_into(&mut after);
-            for agent in &agents {
-                self.try_deliver(&agent.name).await;
-            }
+            let names: Vec<String> = agents.into_iter().map(|agent| agent.name).collect();
+            self.deliver_to(&names).await;
         }
     }
 
@@ -204,11 +256,7 @@ impl Control {
             changes = changes.resubscribe();
             match self.refresh_configurations().await {
                 Err(error) => tracing::warn!(%error, "configurations could not be refreshed"),
-                Ok(changed) => {
-                    for node in &changed {
-                        self.try_deliver(node).await;
-                    }
-                }
+                Ok(changed) => self.deliver_to(&changed).await,
             }
         }
     }
@@ -216,9 +264,10 @@ impl Control {
     /// The configuration of a node as the inventory is now.
     pub(crate) async fn configuration(&self, node: &str) -> Result<Arc<Configuration>> {
         let fleet = self.fleet_now();
-        let object = find_node(fleet.inventory(), node)?;
-        let commits = self.commits(fleet.inventory(), [&object]).await;
-        let pointer = production::bundle(fleet.inventory(), &object);
+        let record = find_node(fleet.inventory(), node)?;
+        let object = &record.body;
+        let commits = self.commits(fleet.inventory(), [object]).await;
+        let pointer = production::bundle(fleet.inventory(), object);
         let bundle = self.bundles.get(pointer).await?;
         let ingredients = Ingredients {
             bundle_hash: pointer.unwrap_or(self.bundles.own_hash()).to_owned(),
@@ -226,11 +275,17 @@ impl Control {
             bundle,
             fleet,
         };
-        let built = self
-            .build(&ingredients, &object, &commits)
-            .map_err(|found| does_not_compile(node, found))?;
-        lock(&self.built.nodes).insert(node.to_owned(), built.hash.clone());
-        Ok(built)
+        let built = self.build(&ingredients, object, &commits);
+        let known = match &built {
+            Ok(built) => Some(Known {
+                hash: built.hash.clone(),
+                basis: basis::of_node(&ingredients.fleet, &record, &commits, &built.compiled.searches),
+                searches: built.compiled.searches.as_slice().into(),
+            }),
+            Err(_) => None,
+        };
+        lock(&self.built.nodes).insert(node.to_owned(), known);
+        built.map_err(|found| does_not_compile(node, found))
     }
 
     /// The fleet as it is now.
@@ -289,8 +344,8 @@ impl Control {
         let input = input_hash(&with.bundle_hash, &view);
         let same = |kept: &Arc<Configuration>| {
             kept.compiled.searches.iter().all(|searched| {
-                let answer = with.fleet.search(&searched.kind, &searched.query);
-                answer.is_ok_and(|found| answer_hash(&found) == searched.answer)
+                let answer = with.fleet.answer(&searched.kind, &searched.query);
+                answer.as_ref() == Some(&searched.answer)
             })
         };
         let kept = lock(&self.built.warm).get(&input).cloned();
@@ -315,10 +370,10 @@ impl Control {
     }
 }
 
-fn find_node(inventory: &Inventory, name: &str) -> Result<Node> {
+fn find_node(inventory: &Inventory, name: &str) -> Result<Arc<Record<Node>>> {
     let missing = || ControlError::not_found("node", name);
     let parsed: NodeName = name.parse().map_err(|_| missing())?;
-    inventory.node(&parsed).map(|record| record.body.clone()).ok_or_else(missing)
+    inventory.node(&parsed).cloned().ok_or_else(missing)
 }
 
 fn does_not_compile(node: &str, found: Vec<Diagnostic>) -> ControlError {

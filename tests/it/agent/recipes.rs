@@ -136,7 +136,10 @@ fn what_a_recipe_compiles_to_is_what_the_agent_takes() {
         "--target",
         "shell",
     ]);
-    assert!(String::from_utf8_lossy(&script.stdout).starts_with("#!/usr/bin/env bash"), "{script:?}");
+    assert!(
+        String::from_utf8_lossy(&script.stdout).starts_with("#!/usr/bin/env bash"),
+        "{script:?}"
+    );
     let nothing = greenroom(&["recipe", "render"]);
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
 }

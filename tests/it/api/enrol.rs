@@ -236,7 +236,13 @@ async fn an_agent_is_told_what_its_nodes_roles_say_and_told_again_when_they_chan
     )
     .await;
     assert!(server.control.deliver_configuration("web-1").await.is_err());
+    assert_eq!(server.control.refresh_configurations().await.unwrap(), Vec::<String>::new());
     assert_eq!(wish().await.unwrap(), second);
+    // Mended, it is not forgotten.
+    save("Role", "web", json!({ "recipes": [{ "name": "redis" }] }), Some("\"3\"")).await;
+    assert_eq!(server.control.refresh_configurations().await.unwrap(), ["web-1"]);
+    server.control.deliver_configuration("web-1").await.unwrap();
+    assert_eq!(wish().await.unwrap(), first);
 }
 
 #[tokio::test]
