@@ -1,14 +1,17 @@
-//! `greenroom app`: registering apps, and looking at them and their revisions.
+//! `greenroom app`: registering apps, looking at them, their revisions and their history, and going back in it.
 
 use super::connect::Connection;
 use super::output::{Output, Table};
-use super::{Result, app_check, offline};
+use super::{Result, app_check, history, needs, offline};
 use crate::client::Client;
 use crate::model::fault::Fault;
 use crate::wire::apps::AppView;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+// Apps among the nouns of the API.
+const NOUN: &str = "apps";
 
 /// Arguments of `app`.
 #[derive(Debug, Args)]
@@ -40,8 +43,11 @@ enum AppCommand {
     /// List apps
     #[command(visible_alias = "ls")]
     List {
-        /// Only those with this text in name, title, owners or tags
+        /// Only those with these words in name, title, description, owners or tags
         text: Option<String>,
+        /// As they were at this revision of the inventory, or at this time
+        #[arg(long, value_name = "REVISION")]
+        at: Option<String>,
     },
     /// Show an app
     Show {
@@ -50,11 +56,35 @@ enum AppCommand {
         /// Print only its descriptor, as it was saved
         #[arg(long)]
         descriptor: bool,
+        /// As it was at this revision of the inventory, or at this time
+        #[arg(long, value_name = "REVISION")]
+        at: Option<String>,
     },
+    /// Show what an app needs and what needs it, also through others
+    Needs(needs::NeedsArgs),
     /// List the versions of an app's descriptor, with what changed
-    Versions {
+    #[command(visible_alias = "versions")]
+    History {
         /// Its name
         name: String,
+    },
+    /// Show what differs between two versions of an app's descriptor
+    Diff {
+        /// Its name
+        name: String,
+        /// The older version [default: the one before]
+        #[arg(long)]
+        from: Option<i64>,
+        /// The newer version [default: the present one]
+        #[arg(long)]
+        to: Option<i64>,
+    },
+    /// Make an old version of an app's descriptor the present one, also of an app that was removed
+    Restore {
+        /// Its name
+        name: String,
+        /// The version, as `history` says it
+        version: i64,
     },
     /// List branches, tags and recent commits of an app's repository
     Revisions {
@@ -85,8 +115,8 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
             return offline(output, |out| app_check::validate(&args, out));
         }
         AppCommand::Schema => return offline(output, |out| app_check::schema(out)),
-        AppCommand::List { text } => {
-            let apps = connect()?.list_apps(text.as_deref()).await?;
+        AppCommand::List { text, at } => {
+            let apps = connect()?.list_apps(text.as_deref(), at.as_deref()).await?;
             let mut table = Table::new(
                 &["APP", "TYPE", "DEFAULT", "DEV OWNER", "NEEDS"],
                 "No apps yet: `greenroom app add FILE`",
@@ -103,8 +133,8 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
             }
             output.table(&apps, &table);
         }
-        AppCommand::Show { name, descriptor } => {
-            let app = connect()?.show_app(&name).await?;
+        AppCommand::Show { name, descriptor, at } => {
+            let app = connect()?.show_app(&name, at.as_deref()).await?;
             if descriptor {
                 output.text(&app.descriptor);
             } else if output.is_json() {
@@ -113,20 +143,16 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
                 show(&app, output);
             }
         }
-        AppCommand::Versions { name } => {
-            let versions = connect()?.list_versions(&name).await?;
-            if output.is_json() {
-                output.json(&versions);
-            } else {
-                for version in &versions {
-                    output.line(format!("version {}, {}, {}", version.version, version.at, version.actor));
-                    for line in version.diff.lines() {
-                        output.line(format!("  {}", super::output::plain(line)));
-                    }
-                    output.line("");
-                }
-            }
+        AppCommand::Needs(args) => return needs::run(&connect()?, &args, output).await,
+        AppCommand::History { name } => {
+            let versions = connect()?.object_versions(NOUN, &name).await?;
+            history::print_versions(&versions, output);
         }
+        AppCommand::Diff { name, from, to } => {
+            let diff = connect()?.object_diff(NOUN, &name, from, to).await?;
+            history::print_diff(&diff, output);
+        }
+        AppCommand::Restore { name, version } => restore(&connect()?, &name, version, output).await?,
         AppCommand::Revisions { name, fresh } => {
             let revisions = connect()?.list_revisions(&name, fresh).await?;
             let mut table = Table::new(&["REVISION", "KIND", "COMMIT", "DATE", "SUBJECT"], "The repository is empty");
@@ -149,6 +175,22 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn restore(client: &Client, name: &str, version: i64, output: Output) -> Result<()> {
+    let present = match client.show_app(name, None).await {
+        Ok(app) => Some(app.summary.version),
+        Err(problem) if problem.code == "not-found" => None,
+        Err(problem) => return Err(problem),
+    };
+    let app = client.restore_app(name, version, present).await?;
+    output.result(&app, || {
+        format!(
+            "{name} is as in version {version} again; this is version {}",
+            app.summary.version
+        )
+    });
+    Ok(())
 }
 
 async fn add(client: &Client, files: &[PathBuf], edited: Option<i64>, dry_run: bool, output: Output) -> Result {

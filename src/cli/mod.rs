@@ -13,8 +13,10 @@ pub mod demo;
 mod enrol;
 mod explain;
 mod follow;
+mod history;
 mod inventory;
 mod login;
+mod needs;
 mod node;
 mod object;
 pub mod output;
@@ -69,7 +71,7 @@ enum Command {
     Serve(start::ServeArgs),
     /// Launch and look after staging servers
     Stack(stack::StackArgs),
-    /// Register apps and look at their revisions
+    /// Register apps, look at what they need and at their history, and go back in it
     App(app::AppArgs),
     /// Make the inventory what a folder of files says, with the difference first
     Apply(apply::ApplyArgs),

@@ -3,8 +3,9 @@
 
 use super::Result;
 use super::connect::Connection;
+use super::history::{print_diff, print_versions};
 use super::node::NodeQuestion;
-use super::output::{Output, Table, plain};
+use super::output::{Output, Table};
 use crate::model::fault::Fault;
 use crate::model::inventory::ObjectKind;
 use crate::wire::inventory::ObjectView;
@@ -56,17 +57,17 @@ enum ObjectCommand {
     List {
         /// Only those with this text in name, title, labels, place, roles or apps
         text: Option<String>,
-        /// As they were at this revision of the inventory
+        /// As they were at this revision of the inventory, or at this time
         #[arg(long, value_name = "REVISION")]
-        at: Option<i64>,
+        at: Option<String>,
     },
     /// Show one
     Show {
         /// Its name
         name: String,
-        /// As it was at this revision of the inventory
+        /// As it was at this revision of the inventory, or at this time
         #[arg(long, value_name = "REVISION")]
-        at: Option<i64>,
+        at: Option<String>,
     },
     /// List the versions of one, with what changed
     History {
@@ -141,11 +142,11 @@ pub async fn run(kind: ObjectKind, args: ObjectArgs, output: Output) -> Result {
     let noun = kind.plural();
     match args.command {
         ObjectCommand::List { text, at } => {
-            let all = client.list_objects(noun, text.as_deref(), at).await?;
+            let all = client.list_objects(noun, text.as_deref(), at.as_deref()).await?;
             output.table(&all, &table(kind, &all));
         }
         ObjectCommand::Show { name, at } => {
-            let object = client.show_object(noun, &name, at).await?;
+            let object = client.show_object(noun, &name, at.as_deref()).await?;
             if output.is_json() {
                 output.json(&object);
             } else {
@@ -155,31 +156,11 @@ pub async fn run(kind: ObjectKind, args: ObjectArgs, output: Output) -> Result {
         }
         ObjectCommand::History { name } => {
             let versions = client.object_versions(noun, &name).await?;
-            if output.is_json() {
-                output.json(&versions);
-                return Ok(ExitCode::SUCCESS);
-            }
-            for version in &versions {
-                let mut line = format!(
-                    "version {}, revision {}, {}, {}",
-                    version.version, version.revision, version.at, version.actor
-                );
-                if version.removed {
-                    line += ", removed";
-                }
-                if !version.note.is_empty() {
-                    line = format!("{line}, {}", version.note);
-                }
-                output.line(line);
-                for line in version.diff.lines() {
-                    output.line(format!("  {}", plain(line)));
-                }
-                output.line("");
-            }
+            print_versions(&versions, output);
         }
         ObjectCommand::Diff { name, from, to } => {
             let diff = client.object_diff(noun, &name, from, to).await?;
-            output.result(&diff, || plain(diff.diff.trim_end()));
+            print_diff(&diff, output);
         }
         ObjectCommand::Restore { name, version } => {
             let present = match client.show_object(noun, &name, None).await {

@@ -1,25 +1,26 @@
 //! Apps: descriptors, versions, revisions.
 
-use super::{Client, Result};
-use crate::wire::apps::{AppSummary, AppView, RevisionView, ValidationView, VersionView};
+use super::{Client, Result, given};
+use crate::wire::apps::{AppSummary, AppView, RevisionView, ValidationView};
 use reqwest::{Method, RequestBuilder, header};
 
 impl Client {
-    /// All apps with a text in name, title, owners or tags.
+    /// All apps with these words in name, title, description, owners or tags, now or at a revision or time.
     ///
     /// # Errors
     /// The server's problem.
-    pub async fn list_apps(&self, text: Option<&str>) -> Result<Vec<AppSummary>> {
-        let query: Vec<(&str, &str)> = text.map(|text| ("text", text)).into_iter().collect();
+    pub async fn list_apps(&self, text: Option<&str>, at: Option<&str>) -> Result<Vec<AppSummary>> {
+        let query: Vec<(&str, &str)> = given([("text", text), ("at", at)]);
         self.list(&["apps"], &query, usize::MAX).await
     }
 
-    /// One app.
+    /// One app, now or at a revision or time.
     ///
     /// # Errors
     /// The server's problem.
-    pub async fn show_app(&self, name: &str) -> Result<AppView> {
-        self.get(&["apps", name]).await
+    pub async fn show_app(&self, name: &str, at: Option<&str>) -> Result<AppView> {
+        let request = self.ask(Method::GET, &["apps", name]);
+        self.json(request.query(&given([("at", at)]))).await
     }
 
     /// Checks a descriptor against everything the server knows; `file` is what findings call it.
@@ -60,12 +61,12 @@ impl Client {
         self.send(self.ask(Method::DELETE, &["apps", name])).await.map(|_| ())
     }
 
-    /// Every accepted version of an app's descriptor, newest first.
+    /// Makes an old version of an app's descriptor the present one; `edited` is the present one, where there is one.
     ///
     /// # Errors
-    /// The server's problem.
-    pub async fn list_versions(&self, name: &str) -> Result<Vec<VersionView>> {
-        self.list(&["apps", name, "versions"], &[], usize::MAX).await
+    /// The server's problem; `descriptor-invalid` with findings, `changed-meanwhile` with the difference.
+    pub async fn restore_app(&self, name: &str, version: i64, edited: Option<i64>) -> Result<AppView> {
+        self.json(self.restoring("apps", name, version, edited)).await
     }
 
     /// Branches, tags and recent commits of an app's repository.

@@ -1,40 +1,31 @@
 //! The inventory: objects, their history, searches, files, and what depends on what.
 
-use super::{Client, Result};
+use super::{Client, Result, given};
 use crate::wire::inventory::{
     ApplyRequest, ApplyView, DependenciesView, DiffView, FactsView, ImpactView, ObjectVersionView, ObjectView, RestoreRequest,
     RunningView, SearchView,
 };
-use reqwest::{Method, header};
+use reqwest::{Method, RequestBuilder, header};
 
 impl Client {
-    /// All objects of a noun (`nodes`, `roles`, …), now or at a revision.
+    /// All objects of a noun (`nodes`, `roles`, …), now or at a revision or time.
     ///
     /// # Errors
     /// The server's problem.
-    pub async fn list_objects(&self, noun: &str, text: Option<&str>, at: Option<i64>) -> Result<Vec<ObjectView>> {
-        let at = at.map(|at| at.to_string());
-        let query: Vec<(&str, &str)> = [("text", text), ("at", at.as_deref())]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
-        self.list(&[noun], &query, usize::MAX).await
+    pub async fn list_objects(&self, noun: &str, text: Option<&str>, at: Option<&str>) -> Result<Vec<ObjectView>> {
+        self.list(&[noun], &given([("text", text), ("at", at)]), usize::MAX).await
     }
 
-    /// One object, now or at a revision.
+    /// One object, now or at a revision or time.
     ///
     /// # Errors
     /// The server's problem.
-    pub async fn show_object(&self, noun: &str, name: &str, at: Option<i64>) -> Result<ObjectView> {
+    pub async fn show_object(&self, noun: &str, name: &str, at: Option<&str>) -> Result<ObjectView> {
         let request = self.ask(Method::GET, &[noun, name]);
-        self.json(match at {
-            Some(at) => request.query(&[("at", at)]),
-            None => request,
-        })
-        .await
+        self.json(request.query(&given([("at", at)]))).await
     }
 
-    /// Every version of an object, newest first.
+    /// Every version of an object or (`apps`) an app, newest first.
     ///
     /// # Errors
     /// The server's problem.
@@ -42,15 +33,12 @@ impl Client {
         self.list(&[noun, name, "versions"], &[], usize::MAX).await
     }
 
-    /// The difference between two versions of an object.
+    /// The difference between two versions of an object or an app.
     ///
     /// # Errors
     /// The server's problem.
     pub async fn object_diff(&self, noun: &str, name: &str, from: Option<i64>, to: Option<i64>) -> Result<DiffView> {
-        let query: Vec<(&str, i64)> = [("from", from), ("to", to)]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
+        let query = given([("from", from), ("to", to)]);
         self.json(self.ask(Method::GET, &[noun, name, "diff"]).query(&query)).await
     }
 
@@ -59,14 +47,17 @@ impl Client {
     /// # Errors
     /// The server's problem; `changed-meanwhile` with the difference.
     pub async fn restore_object(&self, noun: &str, name: &str, version: i64, edited: Option<i64>) -> Result<ObjectView> {
+        self.json(self.restoring(noun, name, version, edited)).await
+    }
+
+    pub(super) fn restoring(&self, noun: &str, name: &str, version: i64, edited: Option<i64>) -> RequestBuilder {
         let request = self
             .ask(Method::POST, &[noun, name, "restore"])
             .json(&RestoreRequest { version });
-        self.json(match edited {
+        match edited {
             Some(edited) => request.header(header::IF_MATCH, format!("\"{edited}\"")),
             None => request,
-        })
-        .await
+        }
     }
 
     /// Takes an object out of the inventory.

@@ -32,6 +32,11 @@ const PAGE: &str = "200";
 /// How many seconds a log call waits for more.
 pub const LOG_WAIT: u64 = 20;
 
+// The parameters that have a value.
+fn given<T, const N: usize>(all: [(&str, Option<T>); N]) -> Vec<(&str, T)> {
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
 /// A connection to a server.
 #[derive(Clone)]
 pub struct Client {

@@ -8,6 +8,7 @@ pub mod apps;
 pub mod bundles;
 pub mod configurations;
 pub mod error;
+mod history;
 pub mod interop;
 pub mod inventory;
 pub mod keeper;

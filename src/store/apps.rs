@@ -12,10 +12,14 @@ use sqlx::Row;
 pub struct AppVersion {
     /// From 1.
     pub version: i64,
-    /// The text as it was saved.
-    pub source: String,
+    /// The audit's revision that made it.
+    pub revision: i64,
+    /// The text as it was saved; nothing where this version is the app's removal.
+    pub source: Option<String>,
     /// Who saved it.
     pub actor: String,
+    /// How: `restored from version 3`; mostly nothing.
+    pub note: String,
     /// When.
     pub at: Timestamp,
 }
@@ -26,17 +30,21 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub async fn app_versions(&self, name: &AppName) -> Result<Vec<AppVersion>> {
-        let rows = sqlx::query("SELECT version, source, actor, at FROM app_versions WHERE name = $1 ORDER BY version DESC")
-            .bind(name.as_str().to_owned())
-            .fetch_all(self.pool())
-            .await?;
+        let rows = sqlx::query(
+            "SELECT version, revision, source, actor, note, at FROM app_versions WHERE name = $1 ORDER BY version DESC",
+        )
+        .bind(name.as_str().to_owned())
+        .fetch_all(self.pool())
+        .await?;
         rows.iter()
             .map(|row| {
                 Ok(AppVersion {
                     version: row.try_get(0)?,
-                    source: row.try_get(1)?,
-                    actor: row.try_get(2)?,
-                    at: Timestamp(row.try_get(3)?),
+                    revision: row.try_get(1)?,
+                    source: Some(row.try_get::<String, _>(2)?).filter(|source| !source.is_empty()),
+                    actor: row.try_get(3)?,
+                    note: row.try_get(4)?,
+                    at: Timestamp(row.try_get(5)?),
                 })
             })
             .collect()
@@ -78,21 +86,11 @@ impl Tx {
     ///
     /// # Errors
     /// [`super::StoreError::Taken`] where someone saved that version meanwhile.
-    pub async fn save_app(&mut self, descriptor: &Descriptor, source: &str, version: i64, actor: &str) -> Result<()> {
+    pub async fn save_app(&mut self, descriptor: &Descriptor, source: &str, version: i64, actor: &str, note: &str) -> Result<()> {
         let at = self.at().0;
         let name = descriptor.name().as_str().to_owned();
         let body = to_json("descriptor", descriptor)?;
-        let digest = crate::model::secret::hash(source);
-        sqlx::query("INSERT INTO app_versions (name, version, source, sha256, actor, at) VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(name.clone())
-            .bind(version)
-            .bind(source.to_owned())
-            .bind(digest)
-            .bind(actor.to_owned())
-            .bind(at)
-            .execute(self.conn())
-            .await
-            .map_err(|e| super::taken(e, || format!("version {version} of {name}")))?;
+        self.add_app_version(&name, version, source, actor, note).await?;
         sqlx::query(
             "INSERT INTO apps (name, version, descriptor, created_at, updated_at, removed_at) VALUES ($1, $2, $3, $4, $4, NULL) \
              ON CONFLICT (name) DO UPDATE SET version = excluded.version, descriptor = excluded.descriptor, \
@@ -111,14 +109,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes an app out of the inventory; false where it was not in it.
+    /// Takes an app out of the inventory, which is a version of its own; the caller has checked that it is in it, and that
+    /// `version` follows the present one.
     ///
     /// # Errors
-    /// Where the database fails.
-    pub async fn remove_app(&mut self, name: &AppName) -> Result<bool> {
+    /// [`super::StoreError::Taken`] where someone saved that version meanwhile.
+    pub async fn remove_app(&mut self, name: &AppName, version: i64, actor: &str) -> Result<()> {
         let at = self.at().0;
-        let done = sqlx::query("UPDATE apps SET removed_at = $1 WHERE name = $2 AND removed_at IS NULL")
+        self.add_app_version(name.as_str(), version, "", actor, "").await?;
+        sqlx::query("UPDATE apps SET removed_at = $1, version = $2 WHERE name = $3")
             .bind(at)
+            .bind(version)
             .bind(name.as_str().to_owned())
             .execute(self.conn())
             .await?;
@@ -126,6 +127,24 @@ impl Tx {
         self.touch_apps();
         self.touch("apps");
         self.touch(format!("app:{name}"));
-        Ok(done.rows_affected() == 1)
+        Ok(())
+    }
+
+    async fn add_app_version(&mut self, name: &str, version: i64, source: &str, actor: &str, note: &str) -> Result<()> {
+        let at = self.at().0;
+        sqlx::query(
+            "INSERT INTO app_versions (name, version, source, sha256, actor, note, at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(name.to_owned())
+        .bind(version)
+        .bind(source.to_owned())
+        .bind(crate::model::secret::hash(source))
+        .bind(actor.to_owned())
+        .bind(note.to_owned())
+        .bind(at)
+        .execute(self.conn())
+        .await
+        .map_err(|e| super::taken(e, || format!("version {version} of {name}")))?;
+        Ok(())
     }
 }

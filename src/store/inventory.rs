@@ -227,7 +227,7 @@ impl Store {
             "SELECT v.name, v.version, v.source, a.created_at, v.at FROM app_versions v JOIN apps a ON a.name = v.name \
              JOIN (SELECT name, MAX(version) AS version FROM app_versions WHERE revision <= $1 GROUP BY name) m \
              ON m.name = v.name AND m.version = v.version \
-             WHERE a.removed_at IS NULL OR a.removed_at > (SELECT COALESCE(MAX(at), 0) FROM audit WHERE revision <= $1)",
+             WHERE v.source <> ''",
         )
         .bind(revision)
         .fetch_all(self.pool())

@@ -11,6 +11,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (4, "agents", include_str!("../../migrations/0004_agents.sql")),
     (5, "bundles", include_str!("../../migrations/0005_bundles.sql")),
     (6, "vault", include_str!("../../migrations/0006_vault.sql")),
+    (7, "app_history", include_str!("../../migrations/0007_app_history.sql")),
 ];
 
 /// What brings a database up to date.

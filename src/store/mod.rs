@@ -13,6 +13,7 @@
 
 pub mod agents;
 pub mod apps;
+mod audit;
 pub mod bundles;
 mod database;
 pub mod inventory;
@@ -27,6 +28,8 @@ pub mod stacks;
 pub mod users;
 pub mod vault;
 
+pub use audit::AuditRow;
+
 use crate::clock::{Clock, Ids};
 use crate::model::actor::Actor;
 use crate::model::fault::Fault;
@@ -38,7 +41,7 @@ use database::Backend;
 use inventory::{Inventory, Touched};
 use serde::{Deserialize, Serialize};
 
-use sqlx::{Any, AnyConnection, AnyPool, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast};
@@ -242,52 +245,6 @@ impl Store {
     pub(crate) fn pool(&self) -> &AnyPool {
         &self.inner.pool
     }
-
-    /// What was done to a thing, newest first; everything where `subject` is empty.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn audit(&self, subject: Option<&str>, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
-        let rows = sqlx::query(
-            "SELECT revision, at, actor, verb, subject, detail FROM audit \
-             WHERE (CAST($1 AS TEXT) IS NULL OR subject = $1) AND revision < $2 ORDER BY revision DESC LIMIT $3",
-        )
-        .bind(subject.map(str::to_owned))
-        .bind(before.unwrap_or(i64::MAX))
-        .bind(limit)
-        .fetch_all(self.pool())
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(AuditRow {
-                    revision: row.try_get(0)?,
-                    at: Timestamp(row.try_get(1)?),
-                    actor: row.try_get(2)?,
-                    verb: row.try_get(3)?,
-                    subject: row.try_get(4)?,
-                    detail: row.try_get(5)?,
-                })
-            })
-            .collect()
-    }
-}
-
-/// Who did what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct AuditRow {
-    /// Orders all writes.
-    pub revision: i64,
-    /// When.
-    #[schema(value_type = String)]
-    pub at: Timestamp,
-    /// Who, such as `user:ada`.
-    pub actor: String,
-    /// What, such as `stack.launch`.
-    pub verb: String,
-    /// To which thing.
-    pub subject: String,
-    /// More, for people.
-    pub detail: String,
 }
 
 #[derive(Debug)]

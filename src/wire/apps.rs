@@ -1,4 +1,4 @@
-//! Apps, their descriptor versions and their revisions.
+//! Apps and their revisions.
 
 use crate::model::diagnostic::Diagnostic;
 use crate::model::time::Timestamp;
@@ -62,20 +62,6 @@ pub struct AppView {
     pub needed_by: Vec<String>,
     /// The descriptor's text as it was saved.
     pub descriptor: String,
-}
-
-/// A version of a descriptor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct VersionView {
-    /// From 1.
-    pub version: i64,
-    /// Who saved it.
-    pub actor: String,
-    /// When.
-    #[schema(value_type = String)]
-    pub at: Timestamp,
-    /// Line difference from the version before; the whole text of the first.
-    pub diff: String,
 }
 
 /// A branch or tag of an app's repository, or a recent commit.

@@ -23,7 +23,7 @@ pub struct ObjectView {
     pub body: Value,
 }
 
-/// A version of an object.
+/// A version of an object or an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ObjectVersionView {
     /// From 1.
@@ -40,11 +40,14 @@ pub struct ObjectVersionView {
     pub note: String,
     /// Whether this version is its removal.
     pub removed: bool,
+    /// The values that differ from the version before, by their paths; nothing of the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
     /// Line difference from the version before; the whole text of the first.
     pub diff: String,
 }
 
-/// The difference between two versions of an object.
+/// The difference between two versions of an object or an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DiffView {
     /// The one version.

@@ -49,7 +49,7 @@ impl Control {
             match kind {
                 "app" => descriptor
                     .as_ref()
-                    .map(|version| Source::new(layer.object.clone(), version.source.clone())),
+                    .and_then(|version| Some(Source::new(layer.object.clone(), version.source.clone()?))),
                 kind => object_text(&inventory, kind, name).map(|text| Source::new(layer.object.clone(), text)),
             }
         };

@@ -164,7 +164,11 @@ impl Control {
             }
             Some(_) => {
                 let versions = self.store.app_versions(descriptor.name()).await?;
-                versions.into_iter().next().map(|version| version.source).unwrap_or_default()
+                versions
+                    .into_iter()
+                    .next()
+                    .and_then(|version| version.source)
+                    .unwrap_or_default()
             }
             None => String::new(),
         };
@@ -245,7 +249,7 @@ async fn apply(
                 return unseen(descriptor.name().as_str());
             }
             let version = present.map_or(1, |(version, _)| version + 1);
-            tx.save_app(descriptor, source, version, &actor).await
+            tx.save_app(descriptor, source, version, &actor, "applied").await
         }
         Change::Object(object) => {
             let present = tx.object_version(object.kind(), object.name()).await?;

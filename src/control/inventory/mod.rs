@@ -11,6 +11,7 @@ mod names;
 pub use graph::{Loss, Where, declared_revision};
 
 use super::apps::require_operator;
+use super::history::{changed_meanwhile, stale};
 use super::{Control, ControlError, Result};
 use crate::model::actor::Actor;
 use crate::model::diagnostic::{Diagnostic, has_errors};
@@ -22,7 +23,6 @@ use crate::wire::apps::ValidationView;
 use crate::wire::inventory::ObjectView;
 use serde::Serialize;
 use serde_json::Value;
-use similar::TextDiff;
 use std::sync::Arc;
 
 impl Control {
@@ -195,43 +195,20 @@ impl Control {
     }
 
     async fn changed_object(&self, mine: &Object, why: &str) -> Result<ControlError> {
-        let versions = self.store.object_versions(mine.kind(), mine.name()).await?;
-        let newest = versions.first();
-        let mut error = ControlError::new("changed-meanwhile", format!("{} was not saved", mine.name()));
-        error.fault.why = match newest {
-            Some(v) => format!("{why} (version {} by {} at {})", v.version, v.actor, v.at),
-            None => why.to_owned(),
+        let versions = match self.object_history(mine.kind(), mine.name()).await {
+            Ok(versions) => versions,
+            Err(error) if error.fault.code == "not-found" => Vec::new(),
+            Err(error) => return Err(error),
         };
-        let theirs = newest
-            .and_then(|v| v.body.as_ref())
-            .map(text)
-            .transpose()?
-            .unwrap_or_default();
-        let diff = TextDiff::from_lines(&theirs, &text(mine)?)
-            .unified_diff()
-            .header("what is saved now", "what you sent")
-            .to_string();
-        error.changed = Some((newest.map_or(0, |v| v.version), diff));
-        Ok(error)
+        Ok(changed_meanwhile(mine.name(), versions.first(), &text(mine)?, why))
     }
 
-    async fn inventory_as_of(&self, at: Option<i64>) -> Result<Arc<Inventory>> {
+    /// The inventory as it is, or as it was at a revision.
+    pub(in crate::control) async fn inventory_as_of(&self, at: Option<i64>) -> Result<Arc<Inventory>> {
         Ok(match at {
             Some(revision) => Arc::new(self.store.inventory_at(revision).await?),
             None => self.store.inventory(),
         })
-    }
-}
-
-// Why a save is refused that was made from this version.
-fn stale(present: Option<(i64, bool)>, if_match: Option<i64>) -> Option<String> {
-    match (present, if_match) {
-        (Some((_, false)), None) => Some("it exists already; say which version you edited".to_owned()),
-        (Some((current, false)), Some(edited)) if current != edited => {
-            Some(format!("you edited version {edited}; now it is {current}"))
-        }
-        (None | Some((_, true)), Some(edited)) => Some(format!("you edited version {edited}; it was removed, or never saved")),
-        _ => None,
     }
 }
 

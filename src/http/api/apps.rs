@@ -1,15 +1,16 @@
 //! Apps: their descriptors, versions and revisions.
 
+use super::inventory::DiffQuery;
 use super::page::{Paged, cut, limit};
 use crate::control::ControlError;
 use crate::http::auth::{Operator, Viewer};
-use crate::http::extract::{Body, Path, Query};
+use crate::http::extract::{Body, Json, Path, Query};
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::wire::Page;
-use crate::wire::apps::{AppSummary, AppView, RevisionView, ValidationView, VersionView};
+use crate::wire::apps::{AppSummary, AppView, RevisionView, ValidationView};
+use crate::wire::inventory::{DiffView, ObjectVersionView, RestoreRequest};
 use crate::wire::problem::Problem;
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -21,12 +22,23 @@ use utoipa::IntoParams;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListApps {
-    /// Text in the name, title, owners or tags.
+    /// Words that all stand in the name, title, description, owners or tags.
     text: Option<String>,
+    /// As they were at this revision of the inventory, or at this time.
+    at: Option<String>,
     /// An earlier page's `next`.
     cursor: Option<String>,
     /// 1 to 200.
     limit: Option<i64>,
+}
+
+/// Which state of an app.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ShowApp {
+    /// As it was at this revision of the inventory, or at this time.
+    at: Option<String>,
 }
 
 /// Which part of a list.
@@ -86,7 +98,8 @@ pub async fn list_apps(
     Query(query): Query<ListApps>,
 ) -> Result<Paged<AppSummary>, ApiError> {
     let limit = limit(query.limit)?;
-    let apps = state.control.list_apps(&actor, query.text.as_deref()).await?;
+    let at = state.control.revision_at(query.at.as_deref()).await?;
+    let apps = state.control.list_apps(&actor, query.text.as_deref(), at).await?;
     let begin = query
         .cursor
         .map_or(0, |cursor| apps.partition_point(|app| app.name.as_str() <= cursor.as_str()));
@@ -133,13 +146,13 @@ pub async fn validate_app(
     State(state): State<AppState>,
     Query(query): Query<FileQuery>,
     Body(body): Body,
-) -> Result<Json<ValidationView>, ApiError> {
-    Ok(Json(state.control.validate_app(&actor, &query.name(), &body).await?))
+) -> Result<axum::Json<ValidationView>, ApiError> {
+    Ok(axum::Json(state.control.validate_app(&actor, &query.name(), &body).await?))
 }
 
-/// Shows an app with its descriptor.
+/// Shows an app with its descriptor, now or at a revision.
 #[utoipa::path(
-    get, path = "/api/v1/apps/{name}", tag = "apps", params(("name" = String, Path, description = "The app")),
+    get, path = "/api/v1/apps/{name}", tag = "apps", params(("name" = String, Path, description = "The app"), ShowApp),
     security(("token" = ["viewer"])),
     responses((status = 200, description = "The app, with its version as `ETag`", body = AppView))
 )]
@@ -147,8 +160,10 @@ pub async fn show_app(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
     Path(name): Path<String>,
+    Query(query): Query<ShowApp>,
 ) -> Result<Response, ApiError> {
-    Ok(with_etag(state.control.show_app(&actor, &name).await?))
+    let at = state.control.revision_at(query.at.as_deref()).await?;
+    Ok(with_etag(state.control.show_app(&actor, &name, at).await?))
 }
 
 /// Saves a new version of an app's descriptor, or registers the app. `If-Match` names the version that was edited; it is
@@ -192,16 +207,20 @@ pub async fn save_app(
 
 /// Takes an app out of the inventory; its versions stay.
 #[utoipa::path(
-    delete, path = "/api/v1/apps/{name}", tag = "apps", params(("name" = String, Path, description = "The app")),
-    security(("token" = ["operator"])),
+    delete, path = "/api/v1/apps/{name}", tag = "apps", security(("token" = ["operator"])),
+    params(
+        ("name" = String, Path, description = "The app"),
+        ("If-Match" = Option<String>, Header, description = "Only this version")
+    ),
     responses((status = 204, description = "It is gone"))
 )]
 pub async fn remove_app(
     Operator(actor): Operator,
     State(state): State<AppState>,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
-    state.control.remove_app(&actor, &name).await?;
+    state.control.remove_app(&actor, &name, if_match(&headers)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -209,7 +228,7 @@ pub async fn remove_app(
 #[utoipa::path(
     get, path = "/api/v1/apps/{name}/versions", tag = "apps",
     params(("name" = String, Path, description = "The app"), PageQuery), security(("token" = ["viewer"])),
-    responses((status = 200, description = "A page of versions", body = Page<VersionView>))
+    responses((status = 200, description = "A page of versions", body = Page<ObjectVersionView>))
 )]
 pub async fn list_versions(
     Viewer(actor): Viewer,
@@ -217,14 +236,56 @@ pub async fn list_versions(
     Path(name): Path<String>,
     uri: Uri,
     Query(query): Query<PageQuery>,
-) -> Result<Paged<VersionView>, ApiError> {
-    let limit = limit(query.limit)?;
-    let after: i64 = number("cursor", query.cursor.as_deref())?.unwrap_or(i64::MAX);
-    let versions = state.control.app_versions(&actor, &name).await?;
-    let begin = versions.partition_point(|version| version.version >= after);
-    Ok(Paged::new(
-        cut(versions, begin, limit, |_, version| version.version.to_string()),
-        &uri,
+) -> Result<Paged<ObjectVersionView>, ApiError> {
+    versions(state.control.app_versions(&actor, &name).await?, &query, &uri)
+}
+
+/// Shows the difference between two versions of an app's descriptor.
+#[utoipa::path(
+    get, path = "/api/v1/apps/{name}/diff", tag = "apps", security(("token" = ["viewer"])),
+    params(("name" = String, Path, description = "The app"), DiffQuery),
+    responses((status = 200, description = "The difference", body = DiffView))
+)]
+pub async fn show_app_diff(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    Query(query): Query<DiffQuery>,
+) -> Result<axum::Json<DiffView>, ApiError> {
+    Ok(axum::Json(state.control.app_diff(&actor, &name, query.from, query.to).await?))
+}
+
+/// Makes an old version of an app's descriptor the present one, also of an app that was removed. Refused where the old
+/// version would not be accepted today.
+#[utoipa::path(
+    post, path = "/api/v1/apps/{name}/restore", tag = "apps", security(("token" = ["operator"])),
+    params(
+        ("name" = String, Path, description = "The app"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the present version; required where there is one")
+    ),
+    request_body = RestoreRequest,
+    responses(
+        (status = 200, description = "The app, with its version as `ETag`", body = AppView),
+        (status = 412, description = "Someone else changed it first; `diff` shows what", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The old version is not valid any more; `diagnostics` say why", body = Problem, content_type = "application/problem+json"),
+        (status = 428, description = "`If-Match` is missing", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub async fn restore_app(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(request): Json<RestoreRequest>,
+) -> Result<Response, ApiError> {
+    let edited = if_match(&headers)?;
+    let restored = state.control.restore_app(&actor, &name, request.version, edited).await;
+    if edited.is_some() {
+        return Ok(with_etag(restored?));
+    }
+    let what = format!("`{name}` exists, so say which version you looked at");
+    Ok(with_etag(
+        restored.map_err(|error| if_registered(error, "version-required", what))?,
     ))
 }
 
@@ -251,6 +312,17 @@ pub async fn list_revisions(
     ))
 }
 
+/// A page of all versions of a thing.
+pub(super) fn versions(all: Vec<ObjectVersionView>, query: &PageQuery, uri: &Uri) -> Result<Paged<ObjectVersionView>, ApiError> {
+    let limit = limit(query.limit)?;
+    let after: i64 = number("cursor", query.cursor.as_deref())?.unwrap_or(i64::MAX);
+    let begin = all.partition_point(|version| version.version >= after);
+    Ok(Paged::new(
+        cut(all, begin, limit, |_, version| version.version.to_string()),
+        uri,
+    ))
+}
+
 pub(super) fn number<T: std::str::FromStr>(field: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
     let number = text.map(str::parse).transpose();
     number.map_err(|_| ControlError::field(field, "give the `next` of an earlier page").into())
@@ -273,7 +345,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
 
 fn with_etag(app: AppView) -> Response {
     let etag = [(header::ETAG, format!("\"{}\"", app.summary.version))];
-    (etag, Json(app)).into_response()
+    (etag, axum::Json(app)).into_response()
 }
 
 fn created(app: AppView) -> Response {

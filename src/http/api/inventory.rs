@@ -1,6 +1,6 @@
 //! Nodes, datacenters, environments and roles: one set of addresses, because they are versioned, guarded and shown alike.
 
-use super::apps::{FileQuery, PageQuery, if_match, if_registered, number};
+use super::apps::{FileQuery, PageQuery, if_match, if_registered, versions};
 use super::page::{Paged, cut, limit};
 use crate::http::auth::{Operator, Viewer};
 use crate::http::extract::{Body, Json, Path, Query};
@@ -25,8 +25,8 @@ use utoipa::IntoParams;
 pub struct ListObjects {
     /// Text in the name, title, labels, datacenter, environment, roles or apps.
     text: Option<String>,
-    /// As they were at this revision of the inventory.
-    at: Option<i64>,
+    /// As they were at this revision of the inventory, or at this time.
+    at: Option<String>,
     /// An earlier page's `next`.
     cursor: Option<String>,
     /// 1 to 200.
@@ -38,8 +38,8 @@ pub struct ListObjects {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ShowObject {
-    /// As it was at this revision of the inventory.
-    at: Option<i64>,
+    /// As it was at this revision of the inventory, or at this time.
+    at: Option<String>,
     /// With `If-None-Match`: the most seconds to wait for a change.
     wait: Option<u64>,
 }
@@ -50,9 +50,9 @@ pub struct ShowObject {
 #[into_params(parameter_in = Query)]
 pub struct DiffQuery {
     /// The older version; the one before `to` where absent.
-    from: Option<i64>,
+    pub(super) from: Option<i64>,
     /// The newer version; the present one where absent.
-    to: Option<i64>,
+    pub(super) to: Option<i64>,
 }
 
 fn kind(noun: &str) -> Result<ObjectKind, ApiError> {
@@ -77,10 +77,8 @@ pub async fn list_objects(
 ) -> Result<Paged<ObjectView>, ApiError> {
     let kind = kind(&noun)?;
     let limit = limit(query.limit)?;
-    let all = state
-        .control
-        .list_objects(&actor, kind, query.text.as_deref(), query.at)
-        .await?;
+    let at = state.control.revision_at(query.at.as_deref()).await?;
+    let all = state.control.list_objects(&actor, kind, query.text.as_deref(), at).await?;
     let begin = query.cursor.map_or(0, |cursor| {
         all.partition_point(|object| object.name.as_str() <= cursor.as_str())
     });
@@ -137,6 +135,7 @@ pub async fn show_object(
     let kind = kind(&noun)?;
     let topic = format!("{kind}:{name}");
     let control = &state.control;
+    let at = control.revision_at(query.at.as_deref()).await?;
     let (actor, name) = (&actor, name.as_str());
     answer(
         &state,
@@ -144,7 +143,7 @@ pub async fn show_object(
         query.wait,
         |changed| changed == topic,
         || async move {
-            let view = control.show_object(actor, kind, name, query.at).await?;
+            let view = control.show_object(actor, kind, name, at).await?;
             Ok(Answer::of(&view)?.named(view.version))
         },
     )
@@ -232,14 +231,8 @@ pub async fn list_object_versions(
     uri: Uri,
     Query(query): Query<PageQuery>,
 ) -> Result<Paged<ObjectVersionView>, ApiError> {
-    let limit = limit(query.limit)?;
-    let after: i64 = number("cursor", query.cursor.as_deref())?.unwrap_or(i64::MAX);
-    let versions = state.control.object_versions(&actor, kind(&noun)?, &name).await?;
-    let begin = versions.partition_point(|version| version.version >= after);
-    Ok(Paged::new(
-        cut(versions, begin, limit, |_, version| version.version.to_string()),
-        &uri,
-    ))
+    let all = state.control.object_versions(&actor, kind(&noun)?, &name).await?;
+    versions(all, &query, &uri)
 }
 
 /// Shows the difference between two versions of an object.

@@ -66,6 +66,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(apps::validate_app))
         .routes(routes!(apps::show_app, apps::save_app, apps::remove_app))
         .routes(routes!(apps::list_versions))
+        .routes(routes!(apps::show_app_diff))
+        .routes(routes!(apps::restore_app))
         .routes(routes!(apps::list_revisions))
         .routes(routes!(graph::list_dependencies))
         .routes(routes!(graph::list_dependents))

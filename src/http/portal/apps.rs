@@ -1,7 +1,8 @@
-//! Looking at apps: all, one with its neighbours, its versions, its revisions.
+//! Looking at apps: all, one with its neighbours, its history, its revisions.
 
-use super::fields::QueryFields;
+use super::fields::{Fields, QueryFields};
 use super::graph;
+use super::history::{self, Thing, Wish};
 use super::view::Look;
 use crate::control::stacks::StackFilter;
 use crate::http::auth::{Operator, Viewer};
@@ -9,7 +10,8 @@ use crate::http::extract::Path;
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::model::actor::Actor;
-use crate::wire::apps::{AppSummary, AppView, VersionView};
+use crate::wire::apps::{AppSummary, AppView};
+use crate::wire::inventory::ObjectVersionView;
 use crate::wire::stacks::StackView;
 use axum::Router;
 use axum::extract::State;
@@ -23,6 +25,8 @@ pub fn router() -> Router<AppState> {
         .route("/apps", get(list))
         .route("/apps/{name}", get(show))
         .route("/apps/{name}/versions", get(show_versions))
+        .route("/apps/{name}/diff", get(show_diff))
+        .route("/apps/{name}/restore", post(restore))
         .route("/apps/{name}/revisions", get(show_revisions))
         .route("/apps/{name}/remove", post(remove))
 }
@@ -34,7 +38,7 @@ async fn list(
     QueryFields(query): QueryFields,
 ) -> Result<Response, ApiError> {
     let q = query.text("q").trim();
-    let apps = state.control.list_apps(&actor, Some(q)).await?;
+    let apps = state.control.list_apps(&actor, Some(q), None).await?;
     Ok(look.page("apps/list.html", Some(&actor), json!({ "apps": apps, "q": q })))
 }
 
@@ -44,8 +48,8 @@ async fn show(
     look: Look,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let app = state.control.show_app(&actor, &name).await?;
-    let apps = state.control.list_apps(&actor, None).await?;
+    let app = state.control.show_app(&actor, &name, None).await?;
+    let apps = state.control.list_apps(&actor, None, None).await?;
     let filter = StackFilter {
         text: Some(name.clone()),
         limit: 100,
@@ -64,7 +68,7 @@ pub fn app_page(
     app: &AppView,
     apps: &[AppSummary],
     stacks: &[StackView],
-    versions: &[VersionView],
+    versions: &[ObjectVersionView],
 ) -> Response {
     // The text was accepted once, so it reads; a page without details is better than none all the same.
     let descriptor: serde_json::Value = serde_json::from_str(&app.descriptor).unwrap_or_default();
@@ -77,18 +81,56 @@ pub fn app_page(
     )
 }
 
+fn thing(name: &str) -> Thing<'_> {
+    Thing {
+        kind: "app",
+        name,
+        list: "/apps",
+        list_title: "Apps",
+        base: format!("/apps/{name}"),
+    }
+}
+
 async fn show_versions(
     Viewer(actor): Viewer,
     State(state): State<AppState>,
     look: Look,
     Path(name): Path<String>,
+    QueryFields(query): QueryFields,
 ) -> Result<Response, ApiError> {
     let versions = state.control.app_versions(&actor, &name).await?;
-    Ok(look.page(
-        "apps/versions.html",
-        Some(&actor),
-        json!({ "name": name, "versions": versions }),
-    ))
+    Ok(history::history_page(&look, &actor, &thing(&name), &versions, &query))
+}
+
+async fn show_diff(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    look: Look,
+    Path(name): Path<String>,
+    QueryFields(query): QueryFields,
+) -> Result<Response, ApiError> {
+    let (from, to) = history::ends(&query)?;
+    let diff = state.control.app_diff(&actor, &name, from, to).await?;
+    let versions = state.control.app_versions(&actor, &name).await?;
+    Ok(history::diff_page(&look, &actor, &thing(&name), &versions, &diff))
+}
+
+async fn restore(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    look: Look,
+    Path(name): Path<String>,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let wish = Wish::of(&fields)?;
+    match state.control.restore_app(&actor, &name, wish.version, wish.present).await {
+        Ok(_) => Ok(super::view::done(&format!("/apps/{name}"), "restored")),
+        Err(error) if error.fault.code == "not-found" => Err(error.into()),
+        Err(error) => {
+            let versions = state.control.app_versions(&actor, &name).await?;
+            history::not_restored(&look, &actor, &thing(&name), &versions, wish, error)
+        }
+    }
 }
 
 // `pick` turns the list into choices for the form that asks, which is where the script puts it.
@@ -116,6 +158,6 @@ async fn remove(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    state.control.remove_app(&actor, &name).await?;
+    state.control.remove_app(&actor, &name, None).await?;
     Ok(super::view::done("/apps", "removed"))
 }

@@ -74,7 +74,7 @@ async fn edit(
     look: Look,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let app = state.control.show_app(&actor, &name).await?;
+    let app = state.control.show_app(&actor, &name, None).await?;
     let draft = Draft {
         name: Some(name),
         version: Some(app.summary.version),

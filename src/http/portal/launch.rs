@@ -49,7 +49,7 @@ async fn begin(
     QueryFields(query): QueryFields,
 ) -> Result<Response, ApiError> {
     let form = Form {
-        apps: state.control.list_apps(&actor, None).await?,
+        apps: state.control.list_apps(&actor, None, None).await?,
         options: state.control.launch_options(),
         typed: from_link(&query),
         revisions: BTreeMap::new(),
@@ -58,7 +58,7 @@ async fn begin(
 }
 
 async fn go_on(Member(actor): Member, State(state): State<AppState>, look: Look, typed: Fields) -> Result<Response, ApiError> {
-    let apps = state.control.list_apps(&actor, None).await?;
+    let apps = state.control.list_apps(&actor, None, None).await?;
     let request = request(&typed, &apps);
     let mut form = Form {
         apps,
@@ -92,7 +92,7 @@ async fn go_on(Member(actor): Member, State(state): State<AppState>, look: Look,
 
 // What the launch would be, beside the form, while it is filled in.
 async fn check(Member(actor): Member, State(state): State<AppState>, look: Look, typed: Fields) -> Result<Response, ApiError> {
-    let apps = state.control.list_apps(&actor, None).await?;
+    let apps = state.control.list_apps(&actor, None, None).await?;
     let request = request(&typed, &apps);
     if request.apps.is_empty() {
         return Ok(look.page("_fragments/check.html", Some(&actor), json!({ "plan": (), "problem": () })));

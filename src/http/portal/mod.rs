@@ -14,6 +14,7 @@ pub mod fields;
 pub mod format;
 pub mod graph;
 pub mod help;
+pub mod history;
 pub mod launch;
 pub mod lines;
 pub mod runs;

@@ -154,7 +154,7 @@ async fn search(Viewer(actor): Viewer, State(state): State<AppState>, QueryField
         if state.control.show_stack(&actor, text).await.is_ok() {
             return Redirect::to(&format!("/stacks/{text}"));
         }
-        if state.control.show_app(&actor, text).await.is_ok() {
+        if state.control.show_app(&actor, text, None).await.is_ok() {
             return Redirect::to(&format!("/apps/{text}"));
         }
     }

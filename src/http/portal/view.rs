@@ -160,6 +160,7 @@ fn said(query: &str) -> Option<(&'static str, bool)> {
         "signalled" => "The run was told",
         "saved" => "The app was saved",
         "removed" => "The app was removed",
+        "restored" => "The old version was restored, as a new one",
         "password" => "Your password was changed",
         "revoked" => "The token was revoked",
         "user" => "The account was changed",

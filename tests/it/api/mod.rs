@@ -2,6 +2,7 @@
 
 mod accounts;
 mod agents;
+pub(crate) mod app_history;
 mod apps;
 mod authorisation;
 mod bundles;

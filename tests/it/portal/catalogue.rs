@@ -5,7 +5,8 @@ use greenroom::control::stacks::LaunchOptions;
 use greenroom::http::portal::fields::Fields;
 use greenroom::http::portal::launch::Form;
 use greenroom::model::stack::Size;
-use greenroom::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView, VersionView};
+use greenroom::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView};
+use greenroom::wire::inventory::ObjectVersionView;
 use std::collections::BTreeMap;
 
 pub(super) fn apps() -> Vec<AppSummary> {
@@ -121,16 +122,24 @@ pub(super) fn app_view() -> AppView {
     }
 }
 
-pub(super) fn versions() -> Vec<VersionView> {
+pub(super) fn versions() -> Vec<ObjectVersionView> {
     vec![
-        VersionView {
+        ObjectVersionView {
             version: 2,
+            revision: 12,
+            note: String::new(),
+            removed: false,
+            changed: vec!["spec.type".into()],
             actor: "user:grace".into(),
             at: NOW.plus(-86_400_000),
             diff: "--- version 1\n+++ version 2\n@@ -1,2 +1,2 @@\n-  \"type\": \"worker\",\n+  \"type\": \"service\",\n".into(),
         },
-        VersionView {
+        ObjectVersionView {
             version: 1,
+            revision: 3,
+            note: String::new(),
+            removed: false,
+            changed: Vec::new(),
             actor: "user:ada".into(),
             at: NOW.plus(-86_400_000 * 9),
             diff: "--- version 0\n+++ version 1\n@@ -0,0 +1 @@\n+{}\n".into(),

@@ -3,17 +3,17 @@
 use crate::api::server::{Answer, Ask, Server};
 use greenroom::model::actor::Role;
 
-fn form(path: &str, body: &str) -> Ask {
+pub(super) fn form(path: &str, body: &str) -> Ask {
     page(Ask::post(path))
         .header("content-type", "application/x-www-form-urlencoded")
         .body(body.as_bytes().to_vec())
 }
 
-fn page(ask: Ask) -> Ask {
+pub(super) fn page(ask: Ask) -> Ask {
     ask.header("accept", "text/html")
 }
 
-fn holds(answer: &Answer, wanted: &[&str]) {
+pub(super) fn holds(answer: &Answer, wanted: &[&str]) {
     for wanted in wanted {
         // The engine escapes more than it must.
         let text = answer.text.replace("&#x2f;", "/");

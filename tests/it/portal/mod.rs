@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod forms;
+mod history;
 mod pages;
 mod places;
 mod samples;

@@ -80,7 +80,7 @@ async fn a_saved_app_is_in_the_inventory_at_once_and_every_version_stays() {
         let store = database.open().await;
         for (version, title) in [(1, "First"), (2, "Second")] {
             let mut tx = store.write(&TEST, "app.save", "shop").await.unwrap();
-            tx.save_app(&descriptor("shop", title), "{}", version, "system:test")
+            tx.save_app(&descriptor("shop", title), "{}", version, "system:test", "")
                 .await
                 .unwrap();
             assert!(
@@ -106,10 +106,10 @@ async fn the_same_version_cannot_be_saved_twice() {
     for database in TestDatabase::both().await {
         let store = database.open().await;
         let mut tx = store.write(&TEST, "app.save", "shop").await.unwrap();
-        tx.save_app(&descriptor("shop", "Mine"), "{}", 1, "a").await.unwrap();
+        tx.save_app(&descriptor("shop", "Mine"), "{}", 1, "a", "").await.unwrap();
         tx.commit().await.unwrap();
         let mut tx = store.write(&TEST, "app.save", "shop").await.unwrap();
-        let refused = tx.save_app(&descriptor("shop", "Theirs"), "{}", 1, "b").await;
+        let refused = tx.save_app(&descriptor("shop", "Theirs"), "{}", 1, "b", "").await;
         assert!(matches!(refused, Err(StoreError::Taken(_))), "{refused:?}");
         drop(tx);
         assert_eq!(
@@ -124,7 +124,7 @@ async fn a_dropped_write_leaves_nothing_behind() {
     for database in TestDatabase::both().await {
         let store = database.open().await;
         let mut tx = store.write(&TEST, "app.save", "shop").await.unwrap();
-        tx.save_app(&descriptor("shop", "Lost"), "{}", 1, "a").await.unwrap();
+        tx.save_app(&descriptor("shop", "Lost"), "{}", 1, "a", "").await.unwrap();
         drop(tx);
         assert!(store.app_versions(&"shop".parse().unwrap()).await.unwrap().is_empty());
         assert!(store.audit(None, None, 10).await.unwrap().is_empty());

@@ -1,62 +1,49 @@
-//! Apps: register, validate, change, list, and the revisions of their repositories.
+//! Apps: register, validate, change, list, and the revisions of their repositories; their history beside this file.
 
+mod history;
+
+use super::history::stale;
 use super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};
 use crate::model::descriptor::Descriptor;
 use crate::model::diagnostic::{Diagnostic, has_errors};
 use crate::model::name::AppName;
 use crate::recipes::descriptor::{check_graph, dependency_order, json_schema, parse};
-use crate::store::StoreError;
 use crate::store::inventory::{AppRecord, Inventory};
 use crate::store::stacks::StackQuery;
-use crate::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView, ValidationView, VersionView};
-use similar::TextDiff;
+use crate::store::{StoreError, Tx};
+use crate::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView, ValidationView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Control {
-    /// All apps by name, filtered by a text that stands in name, title, owners or tags.
+    /// All apps by name, as they are or as they were at a revision, filtered by words that all stand in name, title,
+    /// description, owners or tags.
     ///
     /// # Errors
     /// None but the store's.
-    pub async fn list_apps(&self, _actor: &Actor, text: Option<&str>) -> Result<Vec<AppSummary>> {
-        let wanted = text.map(str::to_lowercase).filter(|t| !t.trim().is_empty());
-        let inventory = self.store.inventory();
-        let matches = |record: &&Arc<AppRecord>| {
-            let Some(wanted) = &wanted else { return true };
-            let d = &record.descriptor;
-            let words = [
-                d.name().as_str(),
-                d.title(),
-                &d.spec.owners.dev,
-                &d.spec.owners.ops,
-                d.metadata.description.as_deref().unwrap_or(""),
-            ];
-            words
-                .into_iter()
-                .chain(d.metadata.tags.iter().map(String::as_str))
-                .any(|word| word.to_lowercase().contains(wanted.trim()))
-        };
-        Ok(inventory
-            .apps
-            .values()
-            .filter(matches)
-            .map(|record| summary(record))
-            .collect())
+    pub async fn list_apps(&self, _actor: &Actor, text: Option<&str>, at: Option<i64>) -> Result<Vec<AppSummary>> {
+        let wanted = text.unwrap_or_default().to_lowercase();
+        let inventory = self.inventory_as_of(at).await?;
+        let apps = inventory.apps.values();
+        let found = apps.filter(|record| wanted.split_whitespace().all(|word| mentions(&record.descriptor, word)));
+        Ok(found.map(|record| summary(record)).collect())
     }
 
-    /// One app.
+    /// One app, as it is or as it was at a revision.
     ///
     /// # Errors
     /// `not-found`.
-    pub async fn show_app(&self, _actor: &Actor, name: &str) -> Result<AppView> {
-        let (name, record) = self.find_app(name)?;
-        let inventory = self.store.inventory();
+    pub async fn show_app(&self, _actor: &Actor, name: &str, at: Option<i64>) -> Result<AppView> {
+        let missing = || ControlError::not_found("app", name);
+        let name: AppName = name.parse().map_err(|_| missing())?;
+        let inventory = self.inventory_as_of(at).await?;
+        let record = inventory.app(&name).cloned().ok_or_else(missing)?;
         let versions = self.store.app_versions(&name).await?;
         let source = versions
             .into_iter()
             .find(|v| v.version == record.version)
-            .map(|v| v.source)
+            .and_then(|v| v.source)
             .unwrap_or_default();
         let mut needs = dependency_order(std::slice::from_ref(&name), &descriptors(&inventory)).unwrap_or_default();
         needs.retain(|other| other != &name);
@@ -105,79 +92,31 @@ impl Control {
         if_match: Option<i64>,
     ) -> Result<AppView> {
         require_operator(actor, "apps")?;
-        let (descriptor, diagnostics) = self.examine(file, text);
-        let descriptor = match descriptor {
-            Some(descriptor) if !has_errors(&diagnostics) => descriptor,
-            _ => {
-                let mut error = ControlError::new("descriptor-invalid", "The descriptor has errors");
-                error.fault.why = diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
-                error.diagnostics = diagnostics;
-                return Err(error);
-            }
-        };
+        let examined = self.accept(file, text)?;
+        let descriptor = &examined.descriptor;
         if name.is_some_and(|name| name != descriptor.name().as_str()) {
             let why = format!("the descriptor's is `{}`; an app cannot be renamed", descriptor.name());
             return Err(ControlError::field("metadata.name", why));
         }
-        let source = String::from_utf8_lossy(text).into_owned();
         let mut tx = self.store.write(actor, "app.save", descriptor.name().as_str()).await?;
         let present = tx.app_version(descriptor.name()).await?;
-        match (present, if_match) {
-            (Some((current, false)), None) => {
-                drop(tx);
-                return Err(self
-                    .changed(
-                        &descriptor,
-                        current,
-                        &source,
-                        "it is registered already; say which version you edited",
-                    )
-                    .await?);
-            }
-            (Some((current, false)), Some(edited)) if current != edited => {
-                drop(tx);
-                return Err(self
-                    .changed(
-                        &descriptor,
-                        current,
-                        &source,
-                        &format!("you edited version {edited}; now it is {current}"),
-                    )
-                    .await?);
-            }
-            (None | Some((_, true)), Some(edited)) => {
-                let mut error = ControlError::new(
-                    "changed-meanwhile",
-                    format!("There is no version {edited} of {}", descriptor.name()),
-                );
-                error.fault.why = "it was removed, or never registered".into();
-                return Err(error);
-            }
-            _ => {}
+        if let Some(why) = stale(present, if_match) {
+            drop(tx);
+            return self.app_changed(descriptor.name(), &examined.source, &why).await;
         }
         let version = present.map_or(1, |(version, _)| version + 1);
-        tx.detail(format!("version {version}"));
-        match tx.save_app(&descriptor, &source, version, &actor.to_string()).await {
-            Ok(()) => tx.commit().await?,
-            Err(StoreError::Taken(_)) => {
-                drop(tx);
-                return Err(self
-                    .changed(&descriptor, version, &source, "someone saved it in the same moment")
-                    .await?);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.show_app(actor, descriptor.name().as_str()).await
+        self.put_app(tx, &examined, version, actor, "").await?;
+        self.show_app(actor, descriptor.name().as_str(), None).await
     }
 
     /// Takes an app out of the inventory. Its versions stay. Refused while another app needs it or a stack runs it.
     ///
     /// # Errors
-    /// `not-found`, `conflict`, `not-allowed`.
-    pub async fn remove_app(&self, actor: &Actor, name: &str) -> Result<()> {
+    /// `not-found`, `conflict`, `changed-meanwhile`, `not-allowed`.
+    pub async fn remove_app(&self, actor: &Actor, name: &str, if_match: Option<i64>) -> Result<()> {
         require_operator(actor, "apps")?;
         let (name, _) = self.find_app(name)?;
-        let view = self.show_app(actor, name.as_str()).await?;
+        let view = self.show_app(actor, name.as_str(), None).await?;
         let in_use = |why: String| {
             let mut error = ControlError::new("conflict", format!("{name} is in use"));
             error.fault.why = why;
@@ -197,37 +136,17 @@ impl Control {
             return Err(in_use(format!("the stack {} runs it", stack.name)));
         }
         let mut tx = self.store.write(actor, "app.remove", name.as_str()).await?;
-        if !tx.remove_app(&name).await? {
+        let Some((version, false)) = tx.app_version(&name).await? else {
             return Err(ControlError::not_found("app", name.as_str()));
-        }
-        Ok(tx.commit().await?)
-    }
-
-    /// Every accepted version of an app's descriptor, newest first, each with its difference from the one before.
-    ///
-    /// # Errors
-    /// `not-found`.
-    pub async fn app_versions(&self, _actor: &Actor, name: &str) -> Result<Vec<VersionView>> {
-        let name: AppName = name.parse().map_err(|_| ControlError::not_found("app", name))?;
-        let versions = self.store.app_versions(&name).await?;
-        if versions.is_empty() {
-            return Err(ControlError::not_found("app", name.as_str()));
-        }
-        let before = |index: usize| {
-            versions
-                .get(index + 1)
-                .map_or("", |v: &crate::store::apps::AppVersion| v.source.as_str())
         };
-        Ok(versions
-            .iter()
-            .enumerate()
-            .map(|(index, v)| VersionView {
-                version: v.version,
-                actor: v.actor.clone(),
-                at: v.at,
-                diff: difference(before(index), &v.source, v.version - 1, v.version),
-            })
-            .collect())
+        if if_match.is_some() && stale(Some((version, false)), if_match).is_some() {
+            let mut error = ControlError::new("changed-meanwhile", format!("{name} was not removed"));
+            error.fault.why = format!("you looked at version {}; now it is {version}", if_match.unwrap_or_default());
+            error.changed = Some((version, String::new()));
+            return Err(error);
+        }
+        tx.remove_app(&name, version + 1, &actor.to_string()).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Branches, tags and recent commits of an app's repository, newest first. Reads from the mirror; refreshes it first
@@ -277,22 +196,46 @@ impl Control {
         (descriptor, diagnostics)
     }
 
-    async fn changed(&self, descriptor: &Descriptor, current: i64, mine: &str, why: &str) -> Result<ControlError> {
-        let versions = self.store.app_versions(descriptor.name()).await?;
-        let newest = versions.first();
-        let theirs = newest.map(|v| v.source.as_str()).unwrap_or_default();
-        let mut error = ControlError::new("changed-meanwhile", format!("{} was not saved", descriptor.name()));
-        error.fault.why = match newest {
-            Some(version) => format!("{why} (version {} by {} at {})", version.version, version.actor, version.at),
-            None => why.to_owned(),
-        };
-        let diff = TextDiff::from_lines(theirs, mine)
-            .unified_diff()
-            .header("what is saved now", "what you sent")
-            .to_string();
-        error.changed = Some((newest.map_or(current, |v| v.version), diff));
-        Ok(error)
+    // What would be accepted; refused with all findings where it would not.
+    fn accept(&self, file: &str, text: &[u8]) -> Result<Examined> {
+        let (descriptor, diagnostics) = self.examine(file, text);
+        match descriptor {
+            Some(descriptor) if !has_errors(&diagnostics) => Ok(Examined {
+                descriptor,
+                source: String::from_utf8_lossy(text).into_owned(),
+            }),
+            _ => {
+                let mut error = ControlError::new("descriptor-invalid", "The descriptor has errors");
+                error.fault.why = diagnostics.first().map(|d| d.message.clone()).unwrap_or_default();
+                error.diagnostics = diagnostics;
+                Err(error)
+            }
+        }
     }
+
+    async fn put_app(&self, mut tx: Tx, examined: &Examined, version: i64, actor: &Actor, note: &str) -> Result<()> {
+        let Examined { descriptor, source } = examined;
+        tx.detail(if note.is_empty() {
+            format!("version {version}")
+        } else {
+            format!("version {version}, {note}")
+        });
+        match tx.save_app(descriptor, source, version, &actor.to_string(), note).await {
+            Ok(()) => Ok(tx.commit().await?),
+            Err(StoreError::Taken(_)) => {
+                drop(tx);
+                let why = "someone saved it in the same moment";
+                self.app_changed(descriptor.name(), source, why).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+// A descriptor that was accepted, and its text.
+struct Examined {
+    descriptor: Descriptor,
+    source: String,
 }
 
 /// Refuses whoever may not change these.
@@ -307,19 +250,24 @@ pub(super) fn require_operator(actor: &Actor, what: &str) -> Result<()> {
     }
 }
 
+fn mentions(descriptor: &Descriptor, word: &str) -> bool {
+    let texts = [
+        descriptor.name().as_str(),
+        descriptor.title(),
+        &descriptor.spec.owners.dev,
+        &descriptor.spec.owners.ops,
+        descriptor.metadata.description.as_deref().unwrap_or(""),
+    ];
+    let tags = descriptor.metadata.tags.iter().map(String::as_str);
+    texts.into_iter().chain(tags).any(|text| text.to_lowercase().contains(word))
+}
+
 fn descriptors(inventory: &Inventory) -> BTreeMap<AppName, &Descriptor> {
     inventory
         .apps
         .iter()
         .map(|(name, record)| (name.clone(), &record.descriptor))
         .collect()
-}
-
-fn difference(before: &str, after: &str, from: i64, to: i64) -> String {
-    TextDiff::from_lines(before, after)
-        .unified_diff()
-        .header(&format!("version {from}"), &format!("version {to}"))
-        .to_string()
 }
 
 fn summary(record: &AppRecord) -> AppSummary {
