@@ -29,21 +29,29 @@ impl Confines {
     /// # Errors
     /// `configuration-refused`.
     pub(super) fn check_entry(&self, path: &str) -> Result<PathBuf, Fault> {
+        self.judge_entry(path, follow)
+    }
+
+    /// As [`Self::check_entry`], with links followed in this way.
+    ///
+    /// # Errors
+    /// `configuration-refused`.
+    pub(super) fn judge_entry(&self, path: &str, follow: impl Fn(&Path) -> io::Result<PathBuf>) -> Result<PathBuf, Fault> {
         let asked = Path::new(path);
         let (Some(folder), Some(name)) = (asked.parent().and_then(Path::to_str), asked.file_name()) else {
-            return self.check(path);
+            return self.judge(path, follow);
         };
         if asked.components().any(|part| matches!(part, Component::ParentDir)) {
-            return self.check(path);
+            return self.judge(path, follow);
         }
         let real = if folder == "/" {
             PathBuf::from("/")
         } else {
-            self.check(folder)?
+            self.judge(folder, &follow)?
         }
         .join(name);
         if real.starts_with(&self.own) || self.own.starts_with(&real) {
-            return self.check(&real.display().to_string());
+            return self.judge(&real.display().to_string(), follow);
         }
         Ok(real)
     }
@@ -58,6 +66,14 @@ impl Confines {
     /// # Errors
     /// `configuration-refused`.
     pub(super) fn check(&self, path: &str) -> Result<PathBuf, Fault> {
+        self.judge(path, follow)
+    }
+
+    /// As [`Self::check`], with links followed in this way.
+    ///
+    /// # Errors
+    /// `configuration-refused`.
+    pub(super) fn judge(&self, path: &str, follow: impl Fn(&Path) -> io::Result<PathBuf>) -> Result<PathBuf, Fault> {
         let refuse = |why: String| {
             let shown: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
             Err(Fault::new("configuration-refused", format!("The agent does not write to {shown}")).why(why))

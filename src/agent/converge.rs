@@ -270,7 +270,7 @@ impl Run<'_> {
         }
         let began = Instant::now();
         // What is only looked at leaves nothing half done.
-        self.journal.current = (!state.report_only).then(|| state.id.clone());
+        self.journal.current = (!state.audit).then(|| state.id.clone());
         self.running = Some(outcome(&state.id, "running", &state.title, 0));
         let takes_time = matches!(
             state.body,
@@ -294,7 +294,7 @@ impl Run<'_> {
             self.progress(true).await;
         }
         let changed = &self.journal.changed;
-        let applied = if state.report_only {
+        let applied = if state.audit {
             self.hands.look(state, |id| changed.contains(id), &self.stream).await
         } else {
             self.hands.apply(state, |id| changed.contains(id), &self.stream).await
@@ -319,7 +319,7 @@ impl Run<'_> {
             Ok(Done::Unknown(why)) => {
                 self.note(outcome(&state.id, "unknown", &why, took_ms));
             }
-            Ok(Done::Changed(note)) if state.report_only => {
+            Ok(Done::Changed(note)) if state.audit => {
                 self.say(&format!("{}: differs and is left as it is, {note}", state.title));
                 let note = self.hands.veil.cover(&note).into_owned();
                 self.note(StateReport {

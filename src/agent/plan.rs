@@ -34,10 +34,15 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
     }
     let stream = "plan";
     let mut changed = BTreeSet::new();
-    let mut restarts = BTreeSet::new();
+    let mut owed = BTreeSet::new();
     for state in &configuration.states {
         let began = Instant::now();
+        // What is only looked at stays as it is for whatever comes after it.
+        let before = state.audit.then(|| hands.pretended());
         let looked = hands.apply(state, |id| changed.contains(id), stream).await;
+        if let Some(before) = before {
+            hands.pretend_only(before);
+        }
         let diff = hands.take_diff();
         let (what, note) = match looked {
             Ok(Done::Unchanged) => {
@@ -45,11 +50,12 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
                 continue;
             }
             Ok(Done::Skipped(why)) => ("skipped", why),
+            Ok(Done::Changed(note)) if state.audit => ("differs", note),
             Ok(Done::Changed(note)) => {
                 outcome.changed += 1;
                 changed.insert(state.id.clone());
-                restarts.extend(state.restarts.iter().cloned());
-                restarts.extend(state.notify.iter().filter(|n| n.verb == "restart").map(|n| n.state.clone()));
+                let restarts = state.restarts.iter().map(|id| ("restart", id.as_str()));
+                owed.extend(restarts.chain(state.notify.iter().map(|n| (n.verb.as_str(), n.state.as_str()))));
                 ("would_change", note)
             }
             Ok(Done::Unknown(why)) => {
@@ -86,15 +92,21 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
             diff,
         });
     }
-    // A service that is started anyway is not restarted on top.
-    for id in restarts.difference(&changed) {
-        let service = configuration.states.iter().find(|s| s.id == *id);
-        if let Some(StateBody::Service { name, .. }) = service.map(|s| &s.body) {
-            hands.logs.line(
-                stream,
-                &format!("{name}: would be restarted, because something it reads would change"),
-            );
-        }
+    for (verb, id) in owed {
+        let told = configuration.states.iter().find(|s| s.id == id);
+        let line = match told.map(|s| &s.body) {
+            // A service that is started anyway is not restarted on top.
+            Some(StateBody::Service { .. } | StateBody::SystemService(_)) if changed.contains(id) => continue,
+            Some(StateBody::Service { name, .. }) => {
+                format!("{name}: would be restarted, because something it reads would change")
+            }
+            Some(StateBody::SystemService(service)) => format!("{}: would be told to {verb}", service.name),
+            Some(StateBody::Execute { command, .. }) => {
+                format!("`{}` would be run, because of what would change", command.join(" "))
+            }
+            _ => continue,
+        };
+        hands.logs.line(stream, &hands.veil.cover(&line));
     }
     outcome
 }
@@ -103,6 +115,7 @@ fn said(what: &str) -> &'static str {
     match what {
         "would_change" => "would be changed: ",
         "unknown" => "cannot be known: ",
+        "differs" => "differs and is left as it is: ",
         _ => "would fail: ",
     }
 }

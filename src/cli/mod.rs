@@ -178,7 +178,7 @@ async fn run(command: Command, output: Output) -> Result {
             recipe::RecipeTask::Apply(args) => recipe_apply::run(&args, output).await,
             recipe::RecipeTask::Read(command) => offline(output, |out| recipe::run(&command, out)),
         },
-        Command::Agent(args) => agent::run(args, output).await,
+        Command::Agent(args) => Box::pin(agent::run(args, output)).await,
         Command::Explain(args) => explain::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -219,7 +219,7 @@ const SUBSCRIBE: Field = optional(
     "Ids of states whose changes restart this service, or run this program; the other way round of `notify`",
 );
 const REPORT_ONLY: Field = optional(
-    "report_only",
+    "audit",
     Shape::Bool,
     "Whether it is only looked at: what differs is reported and left as it is",
 );

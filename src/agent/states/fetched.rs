@@ -2,6 +2,7 @@
 //! the recipe names.
 
 use super::accounts::Whose;
+use super::overlay::{Below, Content, Entry, Folder};
 use super::{Done, Hands, io_fault, mode_bits};
 use crate::machine::files;
 use crate::model::configuration::{AptRepository, Archive, Download};
@@ -10,7 +11,7 @@ use crate::model::secret::hex;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,23 +22,29 @@ const SILENCE: Duration = Duration::from_mins(1);
 
 impl Hands {
     pub(super) async fn download(&self, download: &Download) -> Result<Done, Fault> {
-        let place = self.confines.check(&download.path)?;
+        let place = self.place(&download.path)?;
         let bits = mode_bits(&download.mode)?;
         let whose = Whose::new(download.owner.as_ref(), download.group.as_ref());
         let failed = |error| io_fault(&format!("The file {} cannot be written", download.path), &error);
-        if place.is_file() && hash_of(&place).map_err(failed)? == download.sha256 {
-            let now = fs::metadata(&place).map_err(failed)?.permissions().mode() & 0o7777;
+        let before = self.entry(&place).map_err(failed)?;
+        if let Entry::File(now) = &before
+            && now.content.hash().map_err(failed)? == download.sha256
+        {
             let owner = whose.give(self, &place)?;
-            if now == bits {
+            if now.bits == bits {
                 return Ok(owner.map_or(Done::Unchanged, Done::Changed));
             }
-            if !self.is_plan() {
-                fs::set_permissions(&place, fs::Permissions::from_mode(bits)).map_err(failed)?;
-            }
-            return Ok(Done::Changed(format!("mode {now:04o} became {bits:04o}")));
+            self.set_bits(&place, bits).map_err(failed)?;
+            return Ok(Done::Changed(format!("mode {:04o} became {bits:04o}", now.bits)));
         }
-        if self.is_plan() {
-            return Ok(Done::Changed(format!("would be downloaded from {}", download.url)));
+        let content = Content::Hash(download.sha256.clone());
+        if let Some(pretended) = self.pretend(|overlay| overlay.disk.put_file(&place, content, bits)) {
+            pretended.map_err(failed)?;
+            whose.give(self, &place)?;
+            return Ok(match before {
+                Entry::Unknown { why, .. } => Done::Unknown(why),
+                _ => Done::Changed(format!("would be downloaded from {}", download.url)),
+            });
         }
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
@@ -57,15 +64,17 @@ impl Hands {
     }
 
     pub(super) async fn archive(&self, archive: &Archive, stream: &str) -> Result<Done, Fault> {
-        let place = self.confines.check(&archive.path)?;
+        let place = self.place(&archive.path)?;
         let mark = place.join(MARK);
-        if fs::read_to_string(&mark).is_ok_and(|mark| mark.trim() == archive.sha256) {
+        let failed = |error| io_fault(&format!("The archive cannot be unpacked in {}", archive.path), &error);
+        let marked = format!("{}\n", archive.sha256);
+        let before = self.entry(&mark).map_err(failed)?;
+        if matches!(&before, Entry::File(now) if now.content.is(marked.as_bytes()).map_err(failed)?) {
             return Ok(Done::Unchanged);
         }
         if self.is_plan() {
-            return Ok(Done::Changed(format!("would be unpacked from {}", archive.source)));
+            return self.would_unpack(archive, &place, &mark, &before);
         }
-        let failed = |error| io_fault(&format!("The archive cannot be unpacked in {}", archive.path), &error);
         fs::create_dir_all(&place).map_err(failed)?;
         let fetched = self.fetched(archive).await?;
         let strip = format!("--strip-components={}", archive.strip);
@@ -86,8 +95,41 @@ impl Hands {
             stream,
         )
         .await?;
-        files::replace(&mark, format!("{}\n", archive.sha256).as_bytes(), 0o644).map_err(failed)?;
+        files::replace(&mark, marked.as_bytes(), 0o644).map_err(failed)?;
         Ok(Done::Changed("unpacked".to_owned()))
+    }
+
+    fn would_unpack(&self, archive: &Archive, place: &Path, mark: &Path, before: &Entry) -> Result<Done, Fault> {
+        let failed = |error| io_fault(&format!("The archive cannot be unpacked in {}", archive.path), &error);
+        let mut done = Done::Changed(format!("would be unpacked from {}", archive.source));
+        if archive.source.starts_with('/') {
+            let cannot = |error| io_fault(&format!("The archive {} cannot be read", archive.source), &error);
+            let source = self.place(&archive.source)?;
+            match self.entry(&source).map_err(cannot)? {
+                Entry::File(now) => {
+                    let hash = now.content.hash().map_err(cannot)?;
+                    if hash != archive.sha256 {
+                        return Err(wrong_hash(&archive.source, &archive.sha256, &hash));
+                    }
+                }
+                Entry::Unknown { why, .. } => done = Done::Unknown(why),
+                _ => return Err(cannot(io::ErrorKind::NotFound.into())),
+            }
+        }
+        if let Entry::Unknown { why, .. } = before {
+            done = Done::Unknown(why.clone());
+        }
+        let marked = Content::Bytes(format!("{}\n", archive.sha256).into_bytes());
+        let pretended = self.pretend(|overlay| {
+            overlay.disk.make_folder(place)?;
+            if let Entry::Folder(folder) = overlay.disk.entry(place)? {
+                let below = Below::Unknown("an earlier archive may hold it".to_owned());
+                overlay.disk.put(place, Entry::Folder(Folder { below, ..folder }));
+            }
+            overlay.disk.put_file(mark, marked, 0o644)
+        });
+        pretended.transpose().map_err(failed)?;
+        Ok(done)
     }
 
     // The archive as a file that has the right hash.
@@ -117,23 +159,10 @@ impl Hands {
         ];
         let mut changed = false;
         for (path, text) in &wanted {
-            let place = self.confines.check(path)?;
-            let failed = |error| io_fault(&format!("The file {path} cannot be written"), &error);
-            let now = fs::read_to_string(&place).ok();
-            if now == *text {
-                continue;
-            }
-            changed = true;
-            match text {
-                _ if self.is_plan() => {}
-                None => fs::remove_file(&place).map_err(failed)?,
-                Some(text) => {
-                    if let Some(folder) = place.parent() {
-                        fs::create_dir_all(folder).map_err(failed)?;
-                    }
-                    files::replace(&place, text.as_bytes(), 0o644).map_err(failed)?;
-                }
-            }
+            changed |= match text {
+                None => self.no_file(path)? != Done::Unchanged,
+                Some(text) => self.own_file(path, text)?,
+            };
         }
         if !changed {
             return Ok(Done::Unchanged);
@@ -161,7 +190,7 @@ impl Drop for Fetched {
     }
 }
 
-fn hash_of(path: &Path) -> std::io::Result<String> {
+pub(super) fn hash_of(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];

@@ -1,6 +1,7 @@
 //! A file holds this text, with these permission bits. It is replaced in one step, so no reader finds half of it.
 
 use super::accounts::Whose;
+use super::overlay::Entry;
 use super::{Done, Hands, mode_bits};
 use crate::agent::folder::io_fault;
 use crate::machine::files;
@@ -8,7 +9,7 @@ use crate::model::fault::Fault;
 use similar::{ChangeTag, TextDiff};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -39,34 +40,40 @@ impl Hands {
             whose,
             validate,
         } = file;
-        let real = self.confines.check(path)?;
+        let real = self.place(path)?;
         let bits = mode_bits(mode)?;
         let failed = |error| io_fault(&format!("The file {path} cannot be written"), &error);
-        let before = self.read_file(&real).map_err(failed)?;
-        if let Some((bytes, now)) = &before
-            && bytes == content.as_bytes()
-        {
-            let owner = whose.give(self, &real)?;
-            if *now == bits {
-                return Ok(owner.map_or(Done::Unchanged, Done::Changed));
+        let entry = self.entry(&real).map_err(failed)?;
+        let before = match &entry {
+            Entry::File(now) if now.content.is(content.as_bytes()).map_err(failed)? => {
+                let owner = whose.give(self, &real)?;
+                if now.bits == bits {
+                    return Ok(owner.map_or(Done::Unchanged, Done::Changed));
+                }
+                self.set_bits(&real, bits).map_err(failed)?;
+                return Ok(Done::Changed(format!("mode {:04o} became {bits:04o}", now.bits)));
             }
-            if !self.is_plan() {
-                fs::set_permissions(&real, fs::Permissions::from_mode(bits)).map_err(failed)?;
-            }
-            return Ok(Done::Changed(format!("mode {now:04o} became {bits:04o}")));
-        }
+            Entry::File(now) => now.content.bytes().map_err(failed)?,
+            Entry::Folder(_) => return Err(failed(io::ErrorKind::IsADirectory.into())),
+            Entry::Nothing | Entry::Link(_) | Entry::Unknown { .. } => None,
+        };
         if !validate.is_empty() && !self.is_plan() {
             self.validate(&real, content, validate, stream).await?;
         }
         self.put_file(&real, content.as_bytes(), bits).map_err(failed)?;
-        if !self.is_plan() {
-            whose.give(self, &real)?;
+        whose.give(self, &real)?;
+        if let Entry::Unknown { why, .. } = entry {
+            return Ok(Done::Unknown(why));
         }
-        Ok(Done::Changed(match before {
+        let mut said = match before {
             _ if secret => "written; its content is secret".to_owned(),
             None => format!("written, {} bytes", content.len()),
-            Some((before, _)) => self.difference(&String::from_utf8_lossy(&before), content, stream),
-        }))
+            Some(before) => self.difference(&String::from_utf8_lossy(&before), content, stream),
+        };
+        if !validate.is_empty() && self.is_plan() {
+            said = format!("{said}, if `{}` accepts it", validate.join(" "));
+        }
+        Ok(Done::Changed(said))
     }
 
     // Asks a program whether the new content will do, before anything reads it. What it is asked about is beside the file, as

@@ -5,6 +5,7 @@
 //! option could.
 
 use super::accounts::{Accounts, Whose};
+use super::overlay::{Below, Entry, Folder, Overlay};
 use super::{Done, Hands};
 use crate::agent::folder::io_fault;
 use crate::agent::program::Ended;
@@ -53,11 +54,18 @@ impl Hands {
     ) -> Result<Done, Fault> {
         let done = self.git(path, repository, commit, stream).await?;
         let Some(user) = user else { return Ok(done) };
-        let real = self.confines.check(path)?;
+        let real = self.place(path)?;
         let name = user.to_owned();
         let theirs = Whose::new(Some(&name), None).differs(self, &real)?.is_none();
-        if self.is_plan() || theirs && done == Done::Unchanged {
+        if theirs && done == Done::Unchanged {
             return Ok(done);
+        }
+        if self.is_plan() {
+            Whose::new(Some(&name), None).give(self, &real)?;
+            return Ok(match done {
+                Done::Unchanged => Done::Changed("given away".to_owned()),
+                done => done,
+            });
         }
         let group = Accounts::read()?.user(user)?.gid;
         let (whose, folder) = (format!("{user}:{group}"), real.display().to_string());
@@ -78,29 +86,17 @@ impl Hands {
         {
             return refuse("the repository's address is not one that is fetched from");
         }
-        let real = self.confines.check(path)?;
+        let real = self.place(path)?;
         let git = Git::new(self, stream)?;
         if self.is_plan() {
-            self.pretend_folder(&real, 0o755);
-            let head = git.head(&real).await?;
-            return Ok(if head == commit {
-                Done::Unchanged
-            } else {
-                // What the commit holds is not known before it is fetched.
-                self.pretend_command(None);
-                Done::Changed(format!("checked out {}", short(commit)))
-            });
+            return git.would(&real, path, commit).await;
         }
         let failed = |error| io_fault(&format!("The folder {path} cannot be made"), &error);
         if real.join(".git").is_dir() {
             return git.bring(&real, repository, commit).await;
         }
         if fs::read_dir(&real).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Fault::new(
-                "state-failed",
-                format!("The folder {path} holds something that is not a checkout"),
-            )
-            .next("Check out into a folder of its own"));
+            return Err(no_checkout(path));
         }
         if let Some(parent) = real.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
@@ -144,6 +140,42 @@ impl<'a> Git<'a> {
             stream,
             env: env.into(),
         })
+    }
+
+    // What a checkout would do here.
+    async fn would(&self, real: &Path, path: &str, commit: &str) -> Result<Done, Fault> {
+        let failed = |error| io_fault(&format!("The folder {path} cannot be made"), &error);
+        let hands = self.hands;
+        let pretended = hands.pretend(|overlay| overlay.checkouts.get(real).cloned()).flatten();
+        let before = hands.entry(real).map_err(failed)?;
+        let is_as_now = matches!(&before, Entry::Folder(folder) if folder.below == Below::Disk);
+        let mut done = Done::Changed(format!("checked out {}", short(commit)));
+        if pretended.as_deref() == Some(commit) {
+            return Ok(Done::Unchanged);
+        } else if pretended.is_none() && is_as_now && real.join(".git").is_dir() {
+            if self.head(real).await? == commit {
+                let status = self.ask(real, &["status", "--porcelain", "--untracked-files=no"]).await?;
+                if status.is_good() && status.text.trim().is_empty() {
+                    return Ok(Done::Unchanged);
+                }
+                done = Done::Changed("what was changed by hand put back".to_owned());
+            }
+        } else if let Entry::Unknown { why, .. } = before {
+            done = Done::Unknown(why);
+        } else if pretended.is_none() && hands.is_empty(real).map_err(failed)? == Some(false) {
+            return Err(no_checkout(path));
+        }
+        let put = |overlay: &mut Overlay| {
+            overlay.disk.make_folder(real)?;
+            if let Entry::Folder(folder) = overlay.disk.entry(real)? {
+                let below = Below::Unknown("what a commit holds is not known before it is fetched".to_owned());
+                overlay.disk.put(real, Entry::Folder(Folder { below, ..folder }));
+            }
+            overlay.checkouts.insert(real.to_owned(), commit.to_owned());
+            Ok(())
+        };
+        hands.pretend(put).transpose().map_err(failed)?;
+        Ok(done)
     }
 
     // The commit that is checked out; empty where none is.
@@ -257,6 +289,14 @@ fn sweep(place: &Path, parent: &Path) {
             let _ = files::remove_all(&entry.path());
         }
     }
+}
+
+fn no_checkout(path: &str) -> Fault {
+    Fault::new(
+        "state-failed",
+        format!("The folder {path} holds something that is not a checkout"),
+    )
+    .next("Check out into a folder of its own")
 }
 
 fn short(commit: &str) -> &str {

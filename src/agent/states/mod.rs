@@ -80,10 +80,14 @@ impl Hands {
     /// # Errors
     /// Why it cannot be made true.
     pub(super) async fn apply(&self, state: &State, changed: impl Fn(&str) -> bool, stream: &str) -> Result<Done, Fault> {
-        if let Some(done) = self.kept_from(state, changed, stream).await? {
-            return Ok(done);
+        let done = match self.kept_from(state, changed, stream).await? {
+            Some(done) => done,
+            None => self.make(state, stream).await?,
+        };
+        if matches!(done, Done::Unknown(_)) {
+            self.pretend_maybe(state);
         }
-        self.make(state, stream).await
+        Ok(done)
     }
 
     /// Looks at a state without changing anything, and says what would be done.
@@ -146,7 +150,7 @@ impl Hands {
                 repository,
                 commit,
                 user,
-            } => self.git_as(path, repository, commit, user.as_deref(), stream).await,
+            } => Box::pin(self.git_as(path, repository, commit, user.as_deref(), stream)).await,
             StateBody::Execute { .. } => self.execute(state, stream).await,
             StateBody::Service { .. } => self.service(&state.body).await,
             StateBody::Database { .. } => self.database(&state.body).await,
@@ -190,7 +194,11 @@ impl Hands {
             return Ok(Done::Unchanged);
         };
         if self.is_plan() {
-            return Ok(self.services.would(&wanted).map_or(Done::Unchanged, Done::Changed));
+            let would = self.services.would(&wanted);
+            if would.is_some() {
+                self.pretend_service();
+            }
+            return Ok(would.map_or(Done::Unchanged, Done::Changed));
         }
         let done = self.services.put(&wanted).await?;
         if let Some(ready) = &wanted.ready {
@@ -222,27 +230,44 @@ impl Hands {
         if matches!(state.body, StateBody::Execute { refresh_only: true, .. }) {
             return skipped("nothing has asked for it".to_owned());
         }
+        // Only in a plan. What is known to keep the state from being done comes first, whatever is not known besides.
+        let mut unknown = None;
         if let Some(id) = after
             && !changed(id)
         {
-            return skipped(format!("{id} did not change"));
+            if !self.is_maybe(id) {
+                return skipped(format!("{id} did not change"));
+            }
+            unknown = Some(format!("whether {id} would change is not known"));
         }
-        if let Some(path) = creates
-            && self.is_there(Path::new(path))
-        {
-            return skipped(format!("{path} is there"));
+        if let Some(path) = creates {
+            match self.is_there(Path::new(path)) {
+                Some(true) => return skipped(format!("{path} is there")),
+                Some(false) => {}
+                None => unknown = Some(format!("whether {path} would be there is not known")),
+            }
         }
-        let missing = |path: &&String| !self.is_there(Path::new(path));
-        if let Some(path) = [removes, file_exists].into_iter().flatten().find(missing) {
-            return skipped(format!("{path} is not there"));
+        for path in [removes, file_exists].into_iter().flatten() {
+            match self.is_there(Path::new(path)) {
+                Some(true) => {}
+                Some(false) if !self.is_unsure() => return skipped(format!("{path} is not there")),
+                _ => unknown = Some(format!("whether {path} would be there is not known")),
+            }
         }
-        if let Some(port) = port_open
-            && !wait::is_open("127.0.0.1", *port).await
-        {
-            return skipped(format!("nothing takes connections at port {port}"));
+        if let Some(port) = port_open {
+            if self.awaits_services() {
+                unknown = Some(format!(
+                    "whether something would take connections at port {port} is not known"
+                ));
+            } else if !wait::is_open("127.0.0.1", *port).await {
+                return skipped(format!("nothing takes connections at port {port}"));
+            }
         }
         if self.is_plan() && !safe_in_plan && (only_if.is_some() || not_if.is_some()) {
-            return Ok(Some(Done::Unknown("its guard is a program, and a plan runs none".to_owned())));
+            unknown = Some("its guard is a program, and a plan runs none".to_owned());
+        }
+        if let Some(why) = unknown {
+            return Ok(Some(Done::Unknown(why)));
         }
         if let Some(command) = only_if
             && !self.guard(state, command, stream).await?

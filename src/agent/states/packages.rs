@@ -14,8 +14,9 @@ const STATUS: &str = "/var/lib/dpkg/status";
 const LISTS: &str = "/var/lib/apt/lists";
 const PATIENCE: Duration = Duration::from_mins(20);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Known {
+/// What the package manager has of a package.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Known {
     version: String,
     installed: bool,
     // Its settings are still there, whether or not it is.
@@ -81,7 +82,7 @@ fn parse(text: &str) -> List {
 impl Hands {
     pub(super) async fn install(&self, name: &str, wanted: &Install, stream: &str) -> Result<Done, Fault> {
         let all: Vec<&str> = std::iter::once(name).chain(wanted.also.iter().map(String::as_str)).collect();
-        let list = self.packages.read()?;
+        let list = self.known_packages()?;
         let is = |name: &str, what: fn(&Known) -> bool| list.get(name).is_some_and(what);
         let remove = matches!(wanted.state.as_str(), "absent" | "purged");
         let purge = wanted.state == "purged";
@@ -116,7 +117,7 @@ impl Hands {
             ));
             if self.is_plan() {
                 // What a package brings is not known before it is there.
-                self.pretend_command(None);
+                self.pretend_packages();
             } else {
                 self.apt(remove, purge, &todo, stream).await?;
             }
@@ -135,11 +136,34 @@ impl Hands {
                 self.tool(&command, "", stream).await?;
             }
         }
+        self.pretend(|overlay| {
+            for (place, package) in all.iter().enumerate() {
+                let now = list.get(*package).cloned().unwrap_or_default();
+                let exactly = wanted.version.clone().filter(|_| place == 0);
+                let after = Known {
+                    version: exactly.unwrap_or_else(|| now.version.clone()),
+                    installed: !remove,
+                    settings: if remove { now.settings && !purge } else { true },
+                    held: if remove { now.held } else { wanted.hold },
+                };
+                overlay.packages.insert((*package).to_owned(), after);
+            }
+        });
         Ok(if said.is_empty() {
             Done::Unchanged
         } else {
             Done::Changed(said.join("; "))
         })
+    }
+
+    // As the package manager has them, or as a plan pretends.
+    fn known_packages(&self) -> Result<Arc<List>, Fault> {
+        let mut list = self.packages.read()?;
+        let pretended = self.pretend(|overlay| overlay.packages.clone()).unwrap_or_default();
+        if !pretended.is_empty() {
+            Arc::make_mut(&mut list).extend(pretended);
+        }
+        Ok(list)
     }
 
     // Whether a newer version is offered than the one that is installed.

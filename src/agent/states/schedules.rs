@@ -1,7 +1,7 @@
 //! Services of the operating system, and what it runs by the clock: systemd where it runs, else the scripts that packages bring.
 
+use super::overlay::Entry;
 use super::{Done, Hands, io_fault};
-use crate::machine::files;
 use crate::model::configuration::{Cron, SystemService, Timer};
 use crate::model::fault::Fault;
 use std::collections::BTreeMap;
@@ -48,6 +48,15 @@ impl Hands {
         } else if running && !said.is_empty() && service.unit.is_some() && service.running == Some(true) {
             self.control_service(&service.name, "restart", stream).await?;
         }
+        if !said.is_empty() {
+            let after = (service.running.unwrap_or(running), service.enabled.unwrap_or(enabled));
+            self.pretend(|overlay| overlay.services.insert(service.name.clone(), after));
+            self.pretend_service();
+            if self.awaits_packages() && service.unit.is_none() {
+                let why = "an earlier package may bring it and start it itself";
+                return Ok(Done::Unknown(why.to_owned()));
+            }
+        }
         Ok(if said.is_empty() {
             Done::Unchanged
         } else {
@@ -80,6 +89,9 @@ impl Hands {
             self.run("service", &whole, Path::new("/"), &BTreeMap::new(), PATIENCE, stream, "")
                 .await
         };
+        if let Some(pretended) = self.pretend(|overlay| overlay.services.get(name).copied()).flatten() {
+            return Ok(pretended);
+        }
         if has_systemd() {
             let said = ask(&["systemctl", "show", "--property=ActiveState,UnitFileState", name]).await?;
             let is = |line: &str| said.text.lines().any(|l| l == line);
@@ -119,10 +131,12 @@ impl Hands {
         let unit = format!("{}.timer", timer.name);
         let files = [format!("{UNITS}/{}.service", timer.name), format!("{UNITS}/{unit}")];
         if !timer.present {
-            if !Path::new(&files[1]).exists() {
+            if self.is_there(Path::new(&files[1])) == Some(false) {
                 return Ok(Done::Unchanged);
             }
             self.tool(&["systemctl", "disable", "--now", &unit], "", stream).await?;
+            let wanted_by = Path::new(UNITS).join("timers.target.wants").join(&unit);
+            self.pretend(|overlay| overlay.disk.put(&wanted_by, Entry::Nothing));
             for file in &files {
                 self.no_file(file)?;
             }
@@ -131,7 +145,8 @@ impl Hands {
         let (service, when) = timer.texts();
         let service = self.own_file(&files[0], &service)?;
         let when = self.own_file(&files[1], &when)?;
-        let enabled = Path::new(UNITS).join("timers.target.wants").join(&unit).is_symlink();
+        let wanted_by = Path::new(UNITS).join("timers.target.wants").join(&unit);
+        let enabled = self.entry(&wanted_by).is_ok_and(|entry| matches!(entry, Entry::Link(_)));
         if !(service || when) && enabled {
             return Ok(Done::Unchanged);
         }
@@ -144,26 +159,24 @@ impl Hands {
         } else {
             self.tool(&["systemctl", "enable", &unit], "", stream).await?;
         }
+        self.pretend(|overlay| overlay.disk.put_link(&wanted_by, Path::new(&files[1])));
         Ok(Done::Changed(format!("runs {}", timer.calendar)))
     }
 
     // Writes a file of ours where it differs, and says whether it did.
-    fn own_file(&self, path: &str, text: &str) -> Result<bool, Fault> {
-        let real = self.confines.check(path)?;
+    pub(super) fn own_file(&self, path: &str, text: &str) -> Result<bool, Fault> {
+        let real = self.place(path)?;
         let failed = |error| io_fault(&format!("The file {path} cannot be written"), &error);
-        if fs::read(&real).is_ok_and(|now| now == text.as_bytes()) {
+        if let Entry::File(now) = self.entry(&real).map_err(failed)?
+            && now.content.is(text.as_bytes()).map_err(failed)?
+        {
             return Ok(false);
         }
-        if !self.is_plan() {
-            if let Some(folder) = real.parent() {
-                fs::create_dir_all(folder).map_err(failed)?;
-            }
-            files::replace(&real, text.as_bytes(), 0o644).map_err(failed)?;
-        }
+        self.put_file(&real, text.as_bytes(), 0o644).map_err(failed)?;
         Ok(true)
     }
 
-    fn no_file(&self, path: &str) -> Result<Done, Fault> {
+    pub(super) fn no_file(&self, path: &str) -> Result<Done, Fault> {
         self.absent(&crate::model::configuration::Absent {
             path: path.to_owned(),
             recursive: false,

@@ -15,11 +15,11 @@ impl Hands {
     pub(super) async fn wait_for(&self, wait: &WaitFor) -> Result<Done, Fault> {
         let deadline = Instant::now() + Duration::from_secs(wait.timeout_s);
         loop {
-            let Err(why) = is_there(wait).await else {
+            let Err(why) = self.is_awaited(wait).await else {
                 return Ok(Done::Unchanged);
             };
             if self.is_plan() {
-                return Ok(Done::Changed(format!("would wait: {why}")));
+                return Ok(Done::Unknown(format!("would wait: {why}")));
             }
             if Instant::now() >= deadline {
                 let what = format!("What this node waits for is not there after {} s", wait.timeout_s);
@@ -30,12 +30,23 @@ impl Hands {
     }
 }
 
+impl Hands {
+    async fn is_awaited(&self, wait: &WaitFor) -> Result<(), String> {
+        let Some(file) = &wait.file else { return answers(wait).await };
+        match self.is_there(Path::new(file)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(format!("{file} is not there")),
+            None => Err(format!("whether {file} is there is not known")),
+        }
+    }
+}
+
 /// Whether something listens on a port.
 pub(super) async fn is_open(host: &str, port: u16) -> bool {
     timeout(ASK, TcpStream::connect((host, port))).await.is_ok_and(|c| c.is_ok())
 }
 
-async fn is_there(wait: &WaitFor) -> Result<(), String> {
+async fn answers(wait: &WaitFor) -> Result<(), String> {
     if let Some(port) = wait.port {
         let open = is_open(&wait.host, port).await;
         return open
@@ -52,9 +63,5 @@ async fn is_there(wait: &WaitFor) -> Result<(), String> {
         let good = answer.status().as_u16() < 400;
         return good.then_some(()).ok_or_else(|| format!("{url} answers {}", answer.status()));
     }
-    let file = wait.file.as_deref().unwrap_or_default();
-    Path::new(file)
-        .exists()
-        .then_some(())
-        .ok_or_else(|| format!("{file} is not there"))
+    Ok(())
 }

@@ -98,7 +98,7 @@ pub struct State {
     pub notify: Vec<Notification>,
     /// Whether it is only looked at: what differs is reported and left as it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub report_only: bool,
+    pub audit: bool,
     /// What should be true.
     #[serde(flatten)]
     pub body: StateBody,

@@ -76,7 +76,7 @@ impl Decoder<'_> {
                 .filter_map(|name| Target::named(name))
                 .collect(),
             notify: self.notifications(&reference, findings),
-            report_only: self.flag("report_only"),
+            audit: self.flag("audit"),
             body,
         })
     }

@@ -121,7 +121,7 @@ enum Stage {
 
 // The stage of cloud-init that makes a state true exactly as we do, if one does.
 fn stage(state: &State) -> Option<Stage> {
-    if !state.guards.is_empty() || state.report_only || state.notify.iter().any(|n| n.now) {
+    if !state.guards.is_empty() || state.audit || state.notify.iter().any(|n| n.now) {
         return None;
     }
     match &state.body {

@@ -39,7 +39,7 @@ pub fn script(configuration: &NodeConfiguration, target: Target, done: &[&str]) 
         if is_only_told {
             continue;
         }
-        if state.report_only {
+        if state.audit {
             let _ = writeln!(calls, "look {id} {title} check_{number}{guard}");
             continue;
         }

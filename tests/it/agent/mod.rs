@@ -8,6 +8,7 @@ mod hostile;
 mod idempotent;
 mod offline;
 mod plan;
+mod plan_law;
 mod protocol;
 mod recipes;
 mod services;

@@ -162,7 +162,7 @@ fn what_must_not_be_is_refused_and_leaves_everything_as_it_was() {
 
     // What is only looked at is told and left as it is.
     let looked =
-        go(json!([{"type": "file", "path": "/etc/shop.json", "content": "other\n", "mode": "0644", "report_only": true}]));
+        go(json!([{"type": "file", "path": "/etc/shop.json", "content": "other\n", "mode": "0644", "audit": true}]));
     assert_eq!(looked.status.code(), Some(0), "{}", text(&looked));
     assert!(text(&looked).contains("differs and is left as it is"), "{}", text(&looked));
     assert_eq!(server.output("cat /etc/shop.json"), "{}\n");
