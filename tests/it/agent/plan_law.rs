@@ -101,7 +101,7 @@ fn archive(machine: &Machine) -> (String, String) {
         .status();
     assert!(made.unwrap().success());
     let hash = Sha256::digest(fs::read(&path).unwrap());
-    (path, hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    (path, greenroom::model::secret::hex("", &hash))
 }
 
 fn states(machine: &Machine, list: &[(Wanted, Guard)]) -> Value {
