@@ -20,6 +20,8 @@ pub struct Settings {
     pub data: Data,
     /// How long stacks live.
     pub leases: Leases,
+    /// Machines of the inventory and their agents.
+    pub agents: Agents,
     /// The sandbox provider.
     pub sandbox: Sandbox,
     /// Database servers that stacks may get databases in.
@@ -62,6 +64,16 @@ pub struct Leases {
     pub default: String,
     /// At most, from its creation.
     pub maximum: String,
+}
+
+/// Machines of the inventory and their agents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agents {
+    /// The address that machines reach the server at, where it is not the one that people use.
+    pub url: String,
+    /// Whether anyone may download the agent's program, rather than only who holds a token that machines register with.
+    pub public_program: bool,
 }
 
 /// The sandbox provider.

@@ -1,6 +1,6 @@
 //! What an agent is told: by its provider, its unit file, or a person at its command line.
 
-use super::Limits;
+use super::{InstallArgs, Limits, UninstallArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::model::id::NodeId;
 use crate::model::time::{Timestamp, parse_length};
@@ -144,6 +144,10 @@ pub enum AgentTask {
     Status,
     /// Print a unit file for systemd
     Unit,
+    /// Install the agent on this machine as a unit of systemd, or bring it up to date
+    Install(InstallArgs),
+    /// Take the agent off this machine; what it made of it stays
+    Uninstall(UninstallArgs),
 }
 
 fn until(text: &str) -> Result<Timestamp, String> {
@@ -161,19 +165,38 @@ fn until(text: &str) -> Result<Timestamp, String> {
 #[command(subcommand_negates_reqs = true, group = clap::ArgGroup::new("ends").args(["once", "plan"]).multiple(true))]
 pub struct AgentArgs {
     /// Where the agent keeps its state
-    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/greenroom-agent", global = true)]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "/var/lib/greenroom-agent",
+        global = true,
+        env = "GREENROOM_AGENT_FOLDER",
+        hide_env = true
+    )]
     pub folder: PathBuf,
     /// The server's address
-    #[arg(long, value_name = "URL", required_unless_present = "offline")]
+    #[arg(
+        long,
+        value_name = "URL",
+        required_unless_present = "offline",
+        env = "GREENROOM_AGENT_SERVER",
+        hide_env = true
+    )]
     pub server: Option<String>,
     /// The node's id, where its provider has given it one
     #[arg(long, value_name = "NODE", required_unless_present_any = ["offline", "name"], hide = true)]
     pub node: Option<NodeId>,
     /// The node's name in the inventory
-    #[arg(long, value_name = "NAME", conflicts_with = "node")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "node",
+        env = "GREENROOM_AGENT_NAME",
+        hide_env = true
+    )]
     pub name: Option<String>,
     /// The file with the one-time registration token
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "GREENROOM_AGENT_TOKEN_FILE", hide_env = true)]
     pub token_file: Option<PathBuf>,
     /// Something else than running it.
     #[command(subcommand)]

@@ -1,11 +1,15 @@
 //! A unit file, so that systemd starts the agent and nothing it runs dies with it.
 
+use super::install::{PROGRAM, SETTINGS};
 use super::options::AgentArgs;
 use std::fmt::Write as _;
 
+/// The unit's name.
+pub(super) const SERVICE: &str = "greenroom-agent.service";
+
 /// The unit file for an agent with this command line.
 pub fn unit_file(args: &AgentArgs) -> String {
-    let program = std::env::current_exe().map_or_else(|_| "/usr/local/bin/greenroom".to_owned(), |p| p.display().to_string());
+    let program = std::env::current_exe().map_or_else(|_| PROGRAM.to_owned(), |p| p.display().to_string());
     let mut command = format!("{program} agent --folder {}", args.folder.display());
     let mut flag = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -25,15 +29,26 @@ pub fn unit_file(args: &AgentArgs) -> String {
         "--token-file",
         args.token_file.as_ref().map(|file| file.display().to_string()),
     );
+    let origin = format!("`greenroom agent unit`: save it as /etc/systemd/system/{SERVICE}");
+    text(&origin, &format!("ExecStart={command}"))
+}
+
+/// The unit file of an agent that was installed, which has its settings in a file.
+pub(super) fn installed_unit() -> String {
+    let start = format!("EnvironmentFile={SETTINGS}\nExecStart={PROGRAM} agent");
+    text("`greenroom agent install`", &start)
+}
+
+fn text(origin: &str, start: &str) -> String {
     format!(
-        "# Written by `greenroom agent unit`: save it as /etc/systemd/system/greenroom-agent.service\n\
+        "# Written by {origin}\n\
          [Unit]\n\
          Description=Greenroom agent\n\
          Wants=network-online.target\n\
          After=network-online.target\n\
          \n\
          [Service]\n\
-         ExecStart={command}\n\
+         {start}\n\
          Restart=always\n\
          RestartSec=2\n\
          # What the agent runs goes on while it is restarted; the next one takes it over.\n\

@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::{Result, interrupted};
-use crate::agent::{self, AgentArgs, AgentOptions, AgentTask, Echo, Outcome, Status};
+use crate::agent::{self, AgentArgs, AgentOptions, AgentTask, Echo, Installed, Outcome, Status};
 use crate::model::fault::Fault;
 use crate::wire::agent::ReportOutcome;
 use crate::wire::problem::Problem;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// Where its folder cannot be used, or another run holds it.
 pub async fn run(args: AgentArgs, output: Output) -> Result {
     if let Some(task) = &args.task {
-        return look_after(&args, task, output);
+        return look_after(&args, task, output).await;
     }
     let log = std::env::var("GREENROOM_LOG").unwrap_or_else(|_| if args.offline || args.plan { "warn" } else { "info" }.into());
     crate::telemetry::start(&log, false);
@@ -38,7 +38,7 @@ pub async fn run(args: AgentArgs, output: Output) -> Result {
     Ok(conclude(outcome, output))
 }
 
-fn look_after(args: &AgentArgs, task: &AgentTask, output: Output) -> Result {
+async fn look_after(args: &AgentArgs, task: &AgentTask, output: Output) -> Result {
     let refuse = |fault: Fault| Box::new(Problem::from(fault));
     match task {
         AgentTask::Disable { reason, until } => {
@@ -57,8 +57,39 @@ fn look_after(args: &AgentArgs, task: &AgentTask, output: Output) -> Result {
         }
         AgentTask::Status => show(&agent::status(&args.folder).map_err(refuse)?, output),
         AgentTask::Unit => output.text(agent::unit_file(args)),
+        AgentTask::Install(wanted) => {
+            let installed = agent::install(wanted, &args.folder).await.map_err(refuse)?;
+            output.result(&installed, || said_of(&installed));
+        }
+        AgentTask::Uninstall(wanted) => {
+            let gone = agent::uninstall(wanted, &args.folder).map_err(refuse)?;
+            output.result(&gone, || match gone.removed.as_slice() {
+                [] => "The agent was not installed".to_owned(),
+                removed => format!("Removed {}", removed.join(", ")),
+            });
+            if !gone.running.is_empty() {
+                output.note(format!("What it had started goes on: {}", gone.running.join(", ")));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn said_of(installed: &Installed) -> String {
+    let mut text = match installed.written.as_slice() {
+        [] => "All was as it should be".to_owned(),
+        written => format!("Wrote {}", written.join(", ")),
+    };
+    if installed.started {
+        text.push_str("\nThe agent runs");
+    }
+    if let Some(node) = &installed.node {
+        text = format!("{text}\nThe node is registered as {node}");
+    }
+    if let Some(next) = &installed.next {
+        text = format!("{text}\n{next}");
+    }
+    text
 }
 
 fn show(status: &Status, output: Output) {

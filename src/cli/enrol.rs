@@ -1,11 +1,11 @@
-//! `greenroom node token`, `agents`, `assign` and `forget`: the agents of the inventory's nodes, and what machines register with.
+//! `greenroom node token`, `boot`, `agents`, `assign` and `forget`: the agents of the inventory's nodes, and what machines register with.
 
 use super::Result;
 use super::connect::Connection;
 use super::output::{Output, Table};
 use crate::model::configuration::NodeConfiguration;
 use crate::model::fault::Fault;
-use crate::wire::agents::NewNodeToken;
+use crate::wire::agents::{NewBoot, NewNodeToken};
 use crate::wire::problem::Problem;
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -32,11 +32,39 @@ pub enum AgentCommand {
         #[arg(long, value_name = "FILE")]
         configuration: PathBuf,
     },
+    /// Make the address at which a machine that starts for the first time finds what to do to become this node
+    Boot {
+        /// The node
+        name: String,
+        /// The server's address as the machine reaches it [default: the server's setting `agents.url` or `server.public_url`]
+        #[arg(long, value_name = "URL")]
+        address: Option<String>,
+        /// How long it may take until the machine starts
+        #[arg(long, value_name = "LENGTH", default_value = "1h")]
+        ttl: String,
+        /// Have cloud-init do everything, without an agent, unless that is too long for user-data
+        #[arg(long)]
+        without_agent: bool,
+        /// Print only this: the address, the words for the kernel's command line, or the user-data for a cloud's own field
+        #[arg(long, value_enum)]
+        print: Option<BootPart>,
+    },
     /// Forget a node's agent, so that another machine may take its name
     Forget {
         /// The node
         name: String,
     },
+}
+
+/// What is printed of how a machine becomes a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BootPart {
+    /// The address, with a slash at its end.
+    Seed,
+    /// `ds=nocloud;dsmode=net;s=` and the address.
+    Kernel,
+    /// The user-data.
+    UserData,
 }
 
 /// What `node token` does.
@@ -112,6 +140,33 @@ pub async fn run(connection: Connection, command: AgentCommand, output: Output) 
         AgentCommand::Assign { name, configuration } => {
             let assigned = client.assign_configuration(&name, &read(&configuration)?).await?;
             output.result(&assigned, || format!("{name} is to be {}", assigned.hash));
+        }
+        AgentCommand::Boot {
+            name,
+            address,
+            ttl,
+            without_agent,
+            print,
+        } => {
+            let user_data = if without_agent { "whole" } else { "agent" }.to_owned();
+            let request = NewBoot {
+                server: address,
+                user_data,
+                ttl,
+            };
+            let boot = client.boot_node(&name, &request).await?;
+            match print {
+                Some(BootPart::Seed) => output.line(&boot.seed),
+                Some(BootPart::Kernel) => output.line(&boot.kernel),
+                Some(BootPart::UserData) => output.bytes(&client.seed_file(&boot, "user-data").await?),
+                None => output.result(&boot, || {
+                    format!(
+                        "Start the machine with this on its kernel's command line (in quotes where a shell or GRUB reads it):\n\n    {}\n\n\
+                         It is good for one machine until {}, and shown only now; `greenroom node token revoke {}` ends it",
+                        boot.kernel, boot.expires_at, boot.token
+                    )
+                }),
+            }
         }
         AgentCommand::Forget { name } => {
             client.forget_agent(&name).await?;

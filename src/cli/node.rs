@@ -1,7 +1,8 @@
-//! `greenroom node configuration|explain`: what a node is built to be, and why its values are what they are.
+//! `greenroom node configuration|explain|render`: what a node is built to be, and why its values are what they are.
 
 use super::Result;
 use super::output::{Output, Table, plain};
+use super::targets::FormArgs;
 use crate::client::Client;
 use crate::wire::configurations::{ConfigurationView, ExplainView};
 use clap::Subcommand;
@@ -26,6 +27,13 @@ pub enum NodeQuestion {
         #[arg(long)]
         app: Option<String>,
     },
+    /// Print what a node is built to be as a script, user-data for cloud-init, or the context of an image build
+    Render {
+        /// The node
+        node: String,
+        #[command(flatten)]
+        form: FormArgs,
+    },
 }
 
 /// Does what was asked.
@@ -45,6 +53,14 @@ pub async fn run(client: &Client, question: NodeQuestion, output: Output) -> Res
         NodeQuestion::Explain { node, key, app } => {
             let found = client.explain_value(&node, &key, app.as_deref()).await?;
             output.result(&found, || explanation(&found));
+        }
+        NodeQuestion::Render { node, form } => {
+            let mut query = vec![("target", form.target.name())];
+            if form.secrets_from_file {
+                query.push(("secrets_from_file", "true"));
+            }
+            query.extend(form.base_image.as_deref().map(|image| ("base_image", image)));
+            output.bytes(&client.render_node(&node, &query).await?);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use super::{Client, Result};
 use crate::model::configuration::NodeConfiguration;
-use crate::wire::agents::{AgentReportView, AgentView, AssignedView, NewNodeToken, NodeTokenView};
+use crate::wire::agents::{AgentReportView, AgentView, AssignedView, BootView, NewBoot, NewNodeToken, NodeTokenView};
 use reqwest::Method;
 
 impl Client {
@@ -29,6 +29,24 @@ impl Client {
     pub async fn assign_configuration(&self, name: &str, wanted: &NodeConfiguration) -> Result<AssignedView> {
         self.json(self.ask(Method::PUT, &["agents", name, "configuration"]).json(wanted))
             .await
+    }
+
+    /// Makes the address at which a machine finds what to do to become this node.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn boot_node(&self, name: &str, request: &NewBoot) -> Result<BootView> {
+        self.json(self.ask(Method::POST, &["nodes", name, "boot"]).json(request))
+            .await
+    }
+
+    /// A file of such an address, asked of the server that this is a client of, however the machine reaches it.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn seed_file(&self, boot: &BootView, file: &str) -> Result<Vec<u8>> {
+        let token = boot.seed.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        self.bytes(self.ask_at(&["nocloud", token, file])).await
     }
 
     /// Forgets the agent of a node.

@@ -69,6 +69,15 @@ impl Client {
         self.get(&["nodes", node, "configuration"]).await
     }
 
+    /// What a node is built to be, made into what a target takes.
+    ///
+    /// # Errors
+    /// The server's problem; `target-refused` with what cannot be made into it.
+    pub async fn render_node(&self, node: &str, query: &[(&str, &str)]) -> Result<Vec<u8>> {
+        self.bytes(self.ask(Method::GET, &["nodes", node, "render"]).query(query))
+            .await
+    }
+
     /// Why a value of a node is what it is; for an app's recipes where one is given.
     ///
     /// # Errors

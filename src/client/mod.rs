@@ -90,15 +90,24 @@ impl Client {
     }
 
     fn ask(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
-        }
-        let request = self.http.request(method, url).timeout(ANSWER);
+        let request = self.http.request(method, self.url(&["api", "v1"], path)).timeout(ANSWER);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
+    }
+
+    // At an address that is its own proof.
+    fn ask_at(&self, path: &[&str]) -> RequestBuilder {
+        self.http.get(self.url(path, &[])).timeout(ANSWER)
+    }
+
+    fn url(&self, below: &[&str], path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(below).extend(path);
+        }
+        url
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
@@ -150,6 +159,11 @@ impl Client {
                     .next("Use a client of the server's version"),
             )
         })
+    }
+
+    async fn bytes(&self, request: RequestBuilder) -> Result<Vec<u8>> {
+        let bytes = self.send(request).await?.bytes().await;
+        Ok(bytes.map_err(|error| self.unreachable(&error))?.to_vec())
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T> {

@@ -55,6 +55,7 @@ pub struct Control {
     pub(crate) accounts: Arc<users::Accounts>,
     pub(crate) built: Arc<configurations::Built>,
     pub(crate) fleet: Arc<agents::fleet::Fleet>,
+    pub(crate) program: Arc<agents::program::Program>,
     pub(crate) seen: Arc<agents::proof::Seen>,
     // When each node was last written down as heard of.
     pub(crate) heard: Arc<Mutex<HashMap<NodeId, i64>>>,
@@ -75,6 +76,7 @@ impl Control {
             accounts: Arc::default(),
             built: Arc::default(),
             fleet: Arc::new(agents::fleet::Fleet::new(parts.store.clone())),
+            program: Arc::new(agents::program::Program::own()),
             seen: Arc::default(),
             heard: Arc::default(),
             started: parts.store.now(),

@@ -37,10 +37,11 @@ pub async fn follow(mut request: Request, next: Next) -> Response {
     .await
 }
 
-// A one-time link's address is itself the secret.
+// What comes after these is itself the secret.
+const SECRET: [&str; 2] = ["/sign-in/link/", "/nocloud/"];
+
 fn shown_path(path: &str) -> &str {
-    const LINK: &str = "/sign-in/link/";
-    if path.starts_with(LINK) { LINK } else { path }
+    SECRET.into_iter().find(|start| path.starts_with(start)).unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ mod tests {
     #[test]
     fn the_secret_of_a_link_stays_out_of_the_log() {
         assert_eq!(shown_path("/sign-in/link/0123"), "/sign-in/link/");
+        assert_eq!(shown_path("/nocloud/grn_0123/user-data"), "/nocloud/");
         assert_eq!(shown_path("/stacks"), "/stacks");
     }
 }

@@ -179,6 +179,8 @@ catalogue! {
     "object-invalid" 422 You, "The inventory's files have errors", "Correct what is listed; `greenroom apply --plan` shows it again", "A node, datacenter, environment or role was refused by the validator. Every error is listed with file, line and column; nothing was saved.";
     "query-invalid" 400 You, "The query cannot be read", "Correct it at the column that is given", "A search query broke the grammar: words and `field:value` joined by `AND`, `OR` and `NOT`, with groups, phrases, ranges and the wildcards `*` and `?`. Fuzzy search (`~`) and boosting (`^`) are not offered.";
     "query-too-wide" 400 You, "The query would look at too much", "Name a field, or begin the word with something else than a wildcard", "A word that begins with a wildcard, or a range, without one field to look in has to look at every value of every document. With this many documents that would take too long.";
+    "target-refused" 422 Platform, "The configuration cannot be made into that", "Leave out what is listed with `targets`, or let the agent apply it", "A script, user-data or an image cannot do everything that the agent does, and none may hold a secret. Every state that it cannot do is listed with file, line and column.";
+    "range-outside" 416 You, "There is nothing at that part of the file", "Ask for a part that begins before its end", "The `Range` header names bytes after the end of the file. `Content-Range` says how long it is.";
 }
 
 #[cfg(test)]

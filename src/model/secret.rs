@@ -3,6 +3,7 @@
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::io::{self, Read};
 
 /// A new secret of 256 random bits behind a prefix that says what it is for.
 pub fn make(prefix: &str) -> String {
@@ -13,6 +14,24 @@ pub fn make(prefix: &str) -> String {
 /// The hash under which a secret is stored. The secrets are random, so a plain hash cannot be guessed backwards.
 pub fn hash(secret: &str) -> String {
     hex("", &Sha256::digest(secret))
+}
+
+/// How long something is and its hash, without having all of it in memory.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn hash_all(mut reader: impl Read) -> io::Result<(u64, String)> {
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 256 * 1024];
+    let mut length = 0;
+    loop {
+        let read = reader.read(&mut piece)?;
+        if read == 0 {
+            return Ok((length, hex("", &hash.finalize())));
+        }
+        hash.update(&piece[..read]);
+        length += read as u64;
+    }
 }
 
 /// Bytes as hexadecimal digits behind a prefix.

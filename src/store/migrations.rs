@@ -12,6 +12,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (5, "bundles", include_str!("../../migrations/0005_bundles.sql")),
     (6, "vault", include_str!("../../migrations/0006_vault.sql")),
     (7, "app_history", include_str!("../../migrations/0007_app_history.sql")),
+    (8, "boots", include_str!("../../migrations/0008_boots.sql")),
 ];
 
 /// What brings a database up to date.

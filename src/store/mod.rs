@@ -14,6 +14,7 @@
 pub mod agents;
 pub mod apps;
 mod audit;
+pub mod boots;
 pub mod bundles;
 mod database;
 pub mod inventory;

@@ -60,6 +60,44 @@ pub struct NodeTokenView {
     pub secret: Option<String>,
 }
 
+/// A machine that is to start as a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBoot {
+    /// The server's address as the machine reaches it; what the settings say where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// What the machine does at its first start: `agent` installs the agent, which gets all else from the server; `whole` does
+    /// everything without an agent, unless that is too long for user-data.
+    #[serde(default = "with_agent")]
+    pub user_data: String,
+    /// How long it may take until it starts, such as `1h`.
+    #[serde(default = "an_hour")]
+    pub ttl: String,
+}
+
+fn with_agent() -> String {
+    "agent".to_owned()
+}
+
+/// What a machine needs to start as a node. Whoever has the address can become that node, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BootView {
+    /// The node.
+    pub node: String,
+    /// The id of the token, to revoke it.
+    pub token: String,
+    /// Where cloud-init's NoCloud finds `meta-data`, `user-data`, `vendor-data` and `network-config`: only in this answer.
+    pub seed: String,
+    /// The same, as a kernel's command line says it.
+    pub kernel: String,
+    /// What the machine does at its first start: `agent` or `whole`.
+    pub user_data: String,
+    /// Until when the address is good.
+    #[schema(value_type = String)]
+    pub expires_at: Timestamp,
+}
+
 /// The agent of a node of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AgentView {

@@ -105,6 +105,16 @@ impl Wanted {
     }
 }
 
+/// The services that an agent with this folder has started and that run.
+pub(super) fn recorded(folder: &std::path::Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder.join("services")).into_iter().flatten().flatten();
+    let records = files.filter_map(|file| serde_json::from_slice::<Record>(&std::fs::read(file.path()).ok()?).ok());
+    let runs = |record: &Record| Process::look(record.pid).is_some_and(|process| process.ticks == record.ticks);
+    let mut names: Vec<String> = records.filter(runs).map(|record| record.name).collect();
+    names.sort();
+    names
+}
+
 /// What is written down of a running service, in `services/NAME.json`. The sandbox provider reads `pid` and `ticks`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {

@@ -88,8 +88,13 @@ impl Output {
 
     /// Text of the result as it is, such as a log.
     pub fn text(&self, text: impl AsRef<str>) {
+        self.bytes(text.as_ref().as_bytes());
+    }
+
+    /// The result as it is, which need be no text.
+    pub fn bytes(&self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
-        let _ = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.flush());
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
     }
 
     /// The result as a JSON document.

@@ -14,7 +14,7 @@ use crate::wire::agent::{Register, Registered};
 use crate::wire::agents::{NewNodeToken, NodeTokenView};
 use serde_json::json;
 
-const PREFIX: &str = "grn_";
+pub(super) const PREFIX: &str = "grn_";
 const MOST_USES: i64 = 10_000;
 const LONGEST_MS: i64 = 90 * 24 * 3_600_000;
 
@@ -28,10 +28,7 @@ impl Control {
         if !(1..=MOST_USES).contains(&request.uses) {
             return Err(ControlError::field("uses", format!("it must be between 1 and {MOST_USES}")));
         }
-        let life = parse_length(&request.ttl).map_err(|why| ControlError::field("ttl", why))?;
-        if !(1000..=LONGEST_MS).contains(&life) {
-            return Err(ControlError::field("ttl", "it must be between a second and 90 days"));
-        }
+        let life = token_life(&request.ttl)?;
         let pattern = request.name.trim();
         let good = |b: u8| b.is_ascii_alphanumeric() || b"-.*".contains(&b);
         if pattern.is_empty() || pattern.len() > 200 || !pattern.bytes().all(good) {
@@ -41,19 +38,8 @@ impl Control {
             ));
         }
         let secret = secret::make(PREFIX);
-        let now = self.now();
-        let row = AgentTokenRow {
-            id: TokenId::from_bits(self.store.next_id()).as_str().to_owned(),
-            pattern: pattern.to_owned(),
-            environment: request.environment.clone(),
-            datacenter: request.datacenter.clone(),
-            uses: request.uses,
-            uses_left: request.uses,
-            actor: actor.to_string(),
-            created_at: now,
-            expires_at: now.plus(life),
-            revoked_at: None,
-        };
+        let place = (request.environment.as_str(), request.datacenter.as_str());
+        let row = new_token(self, actor, pattern, place, request.uses, life);
         // What a new node would be, so that a token nobody could use is refused now.
         node_object("node", &row).map_err(|why| ControlError::field("environment", why))?;
         let mut tx = self.store.write(actor, "node-token.create", &row.id).await?;
@@ -157,6 +143,39 @@ impl Control {
             node: node.as_str().to_owned(),
             server_key: self.fleet.key().await?.public().to_string(),
         })
+    }
+}
+
+/// How long a token is good, in milliseconds.
+pub(super) fn token_life(text: &str) -> Result<i64> {
+    let life = parse_length(text).map_err(|why| ControlError::field("ttl", why))?;
+    if !(1000..=LONGEST_MS).contains(&life) {
+        return Err(ControlError::field("ttl", "it must be between a second and 90 days"));
+    }
+    Ok(life)
+}
+
+/// A token for nodes of these names in this environment and datacenter.
+pub(super) fn new_token(
+    control: &Control,
+    actor: &Actor,
+    pattern: &str,
+    (environment, datacenter): (&str, &str),
+    uses: i64,
+    life: i64,
+) -> AgentTokenRow {
+    let now = control.now();
+    AgentTokenRow {
+        id: TokenId::from_bits(control.store.next_id()).as_str().to_owned(),
+        pattern: pattern.to_owned(),
+        environment: environment.to_owned(),
+        datacenter: datacenter.to_owned(),
+        uses,
+        uses_left: uses,
+        actor: actor.to_string(),
+        created_at: now,
+        expires_at: now.plus(life),
+        revoked_at: None,
     }
 }
 

@@ -1,8 +1,10 @@
 //! What agents ask and say. An agent may only speak for its own node, and is no longer believed once the node is gone.
 
+pub mod boot;
 mod enrol;
 pub mod fleet;
 mod nodes;
+pub mod program;
 pub mod proof;
 
 use super::stacks::look::service_stream;

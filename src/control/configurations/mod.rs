@@ -6,6 +6,9 @@
 
 mod explain;
 mod fleet;
+mod render;
+
+pub use render::RenderOptions;
 
 use super::{Control, ControlError, Result};
 use crate::model::actor::Actor;
@@ -370,7 +373,7 @@ impl Control {
     }
 }
 
-fn find_node(inventory: &Inventory, name: &str) -> Result<Arc<Record<Node>>> {
+pub(super) fn find_node(inventory: &Inventory, name: &str) -> Result<Arc<Record<Node>>> {
     let missing = || ControlError::not_found("node", name);
     let parsed: NodeName = name.parse().map_err(|_| missing())?;
     inventory.node(&parsed).cloned().ok_or_else(missing)

@@ -2,6 +2,7 @@
 //!
 //! An agent proves itself by signing each request with its node's key, and speaks for that node only.
 
+mod program;
 mod signed;
 
 use super::extract::Path;
@@ -37,6 +38,7 @@ pub fn router() -> Router<AppState> {
         .route("/agent/v1/facts", put(save_facts))
         .route("/agent/v1/configuration", get(show_configuration))
         .route("/agent/v1/secrets/{*name}", get(show_secret))
+        .route("/agent/v1/program", get(program::show_program))
 }
 
 async fn register(State(state): State<AppState>, newcomer: Newcomer<Register>) -> Result<axum::Json<Registered>, ApiError> {

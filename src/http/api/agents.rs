@@ -8,7 +8,7 @@ use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::model::configuration::NodeConfiguration;
 use crate::wire::Page;
-use crate::wire::agents::{AgentReportView, AgentView, AssignedView, NewNodeToken, NodeTokenView};
+use crate::wire::agents::{AgentReportView, AgentView, AssignedView, BootView, NewBoot, NewNodeToken, NodeTokenView};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -95,6 +95,23 @@ pub async fn create_node_token(
     JsonBody(request): JsonBody<NewNodeToken>,
 ) -> Result<(StatusCode, Json<NodeTokenView>), ApiError> {
     let made = state.control.create_node_token(&actor, &request).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Makes the address at which a machine that starts for the first time finds what to do to become this node. Whoever has it can
+/// become the node, once; it is in this answer only.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/{name}/boot", tag = "agents", params(("name" = String, Path, description = "The node")),
+    request_body = NewBoot, security(("token" = ["operator"])),
+    responses((status = 201, description = "The address", body = BootView))
+)]
+pub async fn boot_node(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    JsonBody(request): JsonBody<NewBoot>,
+) -> Result<(StatusCode, Json<BootView>), ApiError> {
+    let made = state.control.boot_node(&actor, &name, &request).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 

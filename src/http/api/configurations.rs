@@ -1,5 +1,6 @@
 //! What nodes are built to be, why their values are what they are, and what a change would touch.
 
+use crate::control::configurations::RenderOptions;
 use crate::http::auth::Viewer;
 use crate::http::extract::{Json as JsonBody, Path, Query};
 use crate::http::problem::ApiError;
@@ -46,6 +47,42 @@ pub async fn show_configuration(
         return Ok((StatusCode::NOT_MODIFIED, tagged).into_response());
     }
     Ok((tagged, Json(found)).into_response())
+}
+
+/// What a node's configuration is made into.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RenderQuery {
+    /// `shell`, `cloud-init`, `image` or `agent`.
+    target: String,
+    /// Let a script read secrets from the file that `GREENROOM_SECRETS` names when it is run.
+    #[serde(default)]
+    secrets_from_file: bool,
+    /// The image that an image starts from.
+    base_image: Option<String>,
+}
+
+/// Shows what a node is built to be as a script, as user-data for cloud-init, or as the context of an image build. No secret is
+/// in any of them; a state that needs one is refused.
+#[utoipa::path(
+    get, path = "/api/v1/nodes/{name}/render", tag = "configurations", security(("token" = ["viewer"])),
+    params(("name" = String, Path, description = "The node"), RenderQuery),
+    responses((status = 200, description = "What the target is given", content_type = "application/octet-stream"))
+)]
+pub async fn render_node(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    Query(query): Query<RenderQuery>,
+) -> Result<Response, ApiError> {
+    let wanted = RenderOptions {
+        target: query.target,
+        secrets_from_file: query.secrets_from_file,
+        base_image: query.base_image,
+    };
+    let rendered = state.control.render_node(&actor, &name, &wanted).await?;
+    Ok(([(header::CONTENT_TYPE, rendered.content_type)], rendered.bytes).into_response())
 }
 
 /// Tells which layer, object and line gave a value of a node, and what it overrode.

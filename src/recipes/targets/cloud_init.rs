@@ -17,15 +17,17 @@ use std::io::Write as _;
 pub const USER_DATA_LIMIT: usize = 16_384;
 /// Where the script is kept on the node, to be run again.
 const SCRIPT: &str = "/var/lib/greenroom/configure";
+/// Where the token is until the node has registered.
+const TOKEN: &str = "/etc/greenroom/token";
 
-/// How a node gets its configuration from the server where user-data has no room for it.
+/// How a node of the inventory gets its configuration from the server where user-data has no room for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stub {
     /// The server's address, as the node reaches it.
     pub server: String,
-    /// The node's id.
-    pub node: String,
-    /// The token with which it registers, good for one time.
+    /// The node's name.
+    pub name: String,
+    /// The token with which it fetches the program and registers, good for one machine.
     pub token: String,
     /// Where the agent's program is.
     pub program: String,
@@ -74,7 +76,7 @@ pub fn user_data(configuration: &NodeConfiguration, stub: Option<&Stub>) -> Resu
     }
     match stub {
         Some(stub) => Ok(UserData {
-            bytes: stub_document(stub).into_bytes(),
+            bytes: stub_user_data(stub).into_bytes(),
             form: Form::Stub,
         }),
         None => Err(vec![too_long(configuration, compressed.len())]),
@@ -256,37 +258,33 @@ fn write_file(out: &mut String, path: &str, content: &str, mode: &str, owner: &s
     }
 }
 
-fn stub_document(stub: &Stub) -> String {
+/// User-data that fetches the agent's program, checks it, installs it and has it register; all else comes from the server.
+pub fn stub_user_data(stub: &Stub) -> String {
     let mut text = String::from(
         "#cloud-config\n# Made by Greenroom. The agent gets what this node should be from the server.\nwrite_files:\n",
     );
-    write_file(
-        &mut text,
-        "/etc/greenroom/token",
-        &format!("{}\n", stub.token),
-        "600",
-        "root:root",
-        false,
-    );
+    write_file(&mut text, TOKEN, &format!("{}\n", stub.token), "600", "root:root", false);
     write_file(&mut text, SCRIPT, &stub_script(stub), "700", "root:root", false);
     let _ = writeln!(text, "runcmd:\n- {}", scalar(&format!("bash {SCRIPT}")));
     text
 }
 
+// The token is no argument of any program, for those can be seen by everyone on the machine.
 fn stub_script(stub: &Stub) -> String {
     use super::quote::word;
     format!(
         "#!/usr/bin/env bash\nset -euo pipefail\numask 022\n\
          command -v curl >/dev/null || {{ apt-get -q -y update; DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends ca-certificates curl; }}\n\
          program=$(mktemp)\n\
-         curl --fail --silent --show-error --location --retry 5 --retry-all-errors --output \"$program\" -- {program}\n\
+         printf 'header = \"Authorization: Bearer %s\"\\n' \"$(cat {TOKEN})\" |\n  \
+           curl --config - --fail --silent --show-error --retry 8 --retry-all-errors --output \"$program\" -- {program}\n\
          printf '%s  %s\\n' {hash} \"$program\" | sha256sum --check --quiet\n\
-         install -m 0755 -- \"$program\" /usr/local/bin/greenroom\n\
-         rm -f -- \"$program\"\n\
-         exec /usr/local/bin/greenroom agent install --server {server} --node {node} --token-file /etc/greenroom/token\n",
+         chmod 0755 -- \"$program\"\n\
+         \"$program\" agent install --server {server} --name {name} --token-file {TOKEN}\n\
+         rm -f -- \"$program\"\n",
         program = word(&stub.program),
         hash = word(&stub.program_sha256),
         server = word(&stub.server),
-        node = word(&stub.node),
+        name = word(&stub.name),
     )
 }

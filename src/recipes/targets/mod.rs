@@ -14,7 +14,7 @@ mod script;
 mod steps;
 mod unit;
 
-pub use cloud_init::{Form, Stub, USER_DATA_LIMIT, UserData};
+pub use cloud_init::{Form, Stub, USER_DATA_LIMIT, UserData, stub_user_data};
 pub use image::ImageContext;
 pub use matrix::{Support, support};
 
@@ -29,6 +29,50 @@ pub struct Options {
     pub secrets_from_file: bool,
     /// The image that an image starts from; Debian's slim one where absent.
     pub base_image: Option<String>,
+}
+
+/// What a target is given, ready to be written to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What they are, as HTTP says it.
+    pub content_type: &'static str,
+    /// How it fits, where it is user-data.
+    pub form: Option<Form>,
+}
+
+/// The configuration as what this target is given: an image is the tar archive of its context.
+///
+/// # Errors
+/// Every state that cannot be made into it, at the place where it was written.
+pub fn render(
+    configuration: &NodeConfiguration,
+    target: Target,
+    stub: Option<&Stub>,
+    options: &Options,
+) -> Result<Rendered, Vec<Diagnostic>> {
+    let (bytes, content_type, form) = match target {
+        Target::Agent => {
+            let document = serde_json::to_value(configuration).unwrap_or_default();
+            (format!("{document:#}\n").into_bytes(), "application/json", None)
+        }
+        Target::Shell => (shell(configuration, options)?.into_bytes(), "text/x-shellscript", None),
+        Target::CloudInit => {
+            let data = cloud_init(configuration, stub, options)?;
+            let content_type = match data.form {
+                Form::Plain | Form::Stub => "text/cloud-config",
+                Form::Compressed => "application/gzip",
+            };
+            (data.bytes, content_type, Some(data.form))
+        }
+        Target::Image => (image(configuration, options)?.tar(), "application/x-tar", None),
+    };
+    Ok(Rendered {
+        bytes,
+        content_type,
+        form,
+    })
 }
 
 /// Everything that keeps this configuration from being made into that.

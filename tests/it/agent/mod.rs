@@ -6,6 +6,7 @@ mod first;
 pub mod harness;
 mod hostile;
 mod idempotent;
+mod install;
 mod offline;
 mod plan;
 mod plan_law;

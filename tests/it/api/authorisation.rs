@@ -30,6 +30,9 @@ const OTHERS: &[(&str, &str, Access)] = &[
     ("POST", "/agent/v1/logs", Access::Agent),
     ("POST", "/agent/v1/keys", Access::Agent),
     ("PUT", "/agent/v1/facts", Access::Agent),
+    ("GET", "/agent/v1/program", Access::Agent),
+    // A machine that starts proves itself by the address.
+    ("GET", "/nocloud/{token}/{file}", Access::Anyone),
     // Chef's addresses.
     ("GET", "/search/{index}", Access::Role(Role::Viewer)),
     ("POST", "/search/{index}", Access::Role(Role::Viewer)),

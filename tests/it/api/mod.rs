@@ -5,6 +5,7 @@ mod agents;
 pub(crate) mod app_history;
 mod apps;
 mod authorisation;
+mod boots;
 mod bundles;
 mod document;
 mod enrol;

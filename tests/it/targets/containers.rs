@@ -49,6 +49,11 @@ impl Drop for Container {
 impl Container {
     /// A server with systemd, booted; files are put in before, and folders of this machine are readable in it.
     pub fn boot(image: &str, files: &[(&str, &[u8])], readable: &[(&str, &str)]) -> Self {
+        Self::boot_with(image, files, readable, &[])
+    }
+
+    /// As [`Self::boot`], with these words on its kernel's command line: that of a container is its first process's.
+    pub fn boot_with(image: &str, files: &[(&str, &[u8])], readable: &[(&str, &str)], words: &[&str]) -> Self {
         let name = format!("greenroom-test-{:08x}", rand::random::<u32>());
         let mut create = Command::new("docker");
         create.args(["create", "--name", &name, "--hostname", "shop-1", "--cap-add", "SYS_ADMIN"]);
@@ -73,20 +78,30 @@ impl Container {
         for (here, there) in readable {
             create.args(["-v", &format!("{here}:{there}:ro")]);
         }
-        good(create.args([image, "/sbin/init"]));
+        good(create.args([image, "/sbin/init"]).args(words));
         let container = Self { name };
-        if !files.iter().any(|(path, _)| path.starts_with("/var/lib/cloud/")) {
+        if words.is_empty() && !files.iter().any(|(path, _)| path.starts_with("/var/lib/cloud/")) {
             container.put("/etc/cloud/cloud-init.disabled", b"");
         }
         for (path, bytes) in files {
             container.put(path, bytes);
         }
         good(Command::new("docker").args(["start", &container.name]));
-        container.wait(
+        container.wait_for_systemd();
+        container
+    }
+
+    /// Boots it again: everything that runs in it ends, and what is on its disk stays.
+    pub fn reboot(&self) {
+        good(Command::new("docker").args(["restart", "-t", "20", &self.name]));
+        self.wait_for_systemd();
+    }
+
+    fn wait_for_systemd(&self) {
+        self.wait(
             Duration::from_secs(60),
             "systemctl is-system-running | grep -qE 'running|degraded|starting'",
         );
-        container
     }
 
     /// Puts a file into it; the folder must be there once it runs.
@@ -140,6 +155,16 @@ impl Container {
             std::thread::sleep(Duration::from_millis(200));
         }
     }
+}
+
+/// The address of this machine that containers reach it at.
+pub fn gateway() -> String {
+    let format = "{{(index .IPAM.Config 0).Gateway}}";
+    let ran = Command::new("docker")
+        .args(["network", "inspect", "bridge", "-f", format])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&ran.stdout).trim().to_owned()
 }
 
 /// Builds an image of a context in a tar archive.

@@ -1,5 +1,6 @@
 //! What a configuration is made into besides what the agent applies: scripts, user-data and images, and that all end alike.
 
+mod bare;
 mod containers;
 mod equivalence;
 mod script;

@@ -11,7 +11,7 @@ fn file(path: &str, content: &str) -> Value {
 fn stub() -> Stub {
     Stub {
         server: "https://greenroom.example".to_owned(),
-        node: "nd_1".to_owned(),
+        name: "web-1".to_owned(),
         token: "grr_once".to_owned(),
         program: "https://greenroom.example/agent".to_owned(),
         program_sha256: "0".repeat(64),
