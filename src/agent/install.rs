@@ -9,6 +9,7 @@ use crate::model::fault::Fault;
 use crate::model::secret;
 use crate::wire::agent::Registered;
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -228,7 +229,7 @@ fn settings(all: &[(&str, &str)]) -> Result<String, Fault> {
             let what = format!("The agent's {} cannot be {value:?}", name.to_lowercase().replace('_', " "));
             return Err(Fault::new("invalid-request", what));
         }
-        text.push_str(&format!("GREENROOM_AGENT_{name}={value}\n"));
+        let _ = writeln!(text, "GREENROOM_AGENT_{name}={value}");
     }
     Ok(text)
 }

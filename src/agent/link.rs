@@ -316,7 +316,7 @@ impl Link {
         match status.as_u16() {
             200..=299 => Ok(answer),
             401 | 403 => Err(LinkError::Unknown(status)),
-            400 | 413 | 415 | 422 => Err(LinkError::Refused(said(answer).await)),
+            400 | 409 | 413 | 415 | 422 => Err(LinkError::Refused(said(answer).await)),
             _ => Err(LinkError::Away(status.to_string())),
         }
     }

@@ -159,7 +159,8 @@ impl Poller {
             if let Some(token) = self.token() {
                 match self.link.register(&token, &self.body).await {
                     Ok(registered) => break registered,
-                    Err(error @ LinkError::Away(_)) => tracing::debug!(%error, "not registered yet"),
+                    // Said once: what follows is the same again.
+                    Err(error @ LinkError::Away(_)) if attempt > 0 => tracing::debug!(%error, "not registered yet"),
                     Err(error) => tracing::warn!(%error, "not registered yet"),
                 }
             } else if attempt == 0 {

@@ -115,7 +115,11 @@ pub async fn run(connection: Connection, command: AgentCommand, output: Output) 
             for agent in &agents {
                 table.row([
                     agent.name.clone(),
-                    agent.outcome.clone().unwrap_or_else(|| "nothing yet".to_owned()),
+                    match &agent.outcome {
+                        Some(outcome) if agent.nothing_asked && outcome == "applied" => "nothing asked".to_owned(),
+                        Some(outcome) => outcome.clone(),
+                        None => "nothing yet".to_owned(),
+                    },
                     if agent.up_to_date { "yes" } else { "no" }.to_owned(),
                     agent.corrective.to_string(),
                     agent.seen_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),

@@ -104,7 +104,7 @@ enum Command {
     /// Check, render and list recipes; needs no server
     Recipe(recipe::RecipeArgs),
     /// Run the agent of a node, or converge it once
-    Agent(crate::agent::AgentArgs),
+    Agent(Box<crate::agent::AgentArgs>),
     /// Say what an error code means
     Explain(explain::ExplainArgs),
     /// Print completions for a shell
@@ -178,7 +178,7 @@ async fn run(command: Command, output: Output) -> Result {
             recipe::RecipeTask::Apply(args) => recipe_apply::run(&args, output).await,
             recipe::RecipeTask::Read(command) => offline(output, |out| recipe::run(&command, out)),
         },
-        Command::Agent(args) => Box::pin(agent::run(args, output)).await,
+        Command::Agent(args) => Box::pin(agent::run(*args, output)).await,
         Command::Explain(args) => explain::run(&args, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();

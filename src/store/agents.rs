@@ -17,7 +17,7 @@ const KEPT: i64 = 50;
 
 macro_rules! agent_columns {
     () => {
-        "node, name, public_key, version, created_at, seen_at, desired, applied, outcome, changed, corrective, reported_at"
+        "node, name, public_key, version, created_at, seen_at, desired, applied, outcome, changed, corrective, reported_at, by_hand"
     };
 }
 
@@ -48,6 +48,8 @@ pub struct AgentRow {
     pub corrective: i64,
     /// When it reported.
     pub reported_at: Option<Timestamp>,
+    /// Whether a person assigned what it should make true, rather than its node's roles and apps.
+    pub by_hand: bool,
 }
 
 /// What machines register with.
@@ -306,7 +308,13 @@ impl Tx {
     ///
     /// # Errors
     /// Where the database fails.
-    pub async fn set_agent_desired(&mut self, node: &NodeId, hash: &str, body: &NodeConfiguration) -> Result<bool> {
+    pub async fn set_agent_desired(
+        &mut self,
+        node: &NodeId,
+        hash: &str,
+        body: &NodeConfiguration,
+        by_hand: bool,
+    ) -> Result<bool> {
         let at = self.at().0;
         sqlx::query("INSERT INTO configurations (hash, body, created_at) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING")
             .bind(hash.to_owned())
@@ -314,9 +322,10 @@ impl Tx {
             .bind(at)
             .execute(self.conn())
             .await?;
-        let done = sqlx::query("UPDATE agents SET desired = $1 WHERE node = $2 AND (desired IS NULL OR desired <> $1)")
+        let done = sqlx::query("UPDATE agents SET desired = $1, by_hand = $3 WHERE node = $2 AND (desired IS NULL OR desired <> $1 OR by_hand <> $3)")
             .bind(hash.to_owned())
             .bind(node.as_str().to_owned())
+            .bind(i64::from(by_hand))
             .execute(self.conn())
             .await?;
         if done.rows_affected() == 0 {
@@ -406,6 +415,7 @@ fn read_agent(row: &AnyRow) -> Result<AgentRow> {
         changed: row.try_get(9)?,
         corrective: row.try_get(10)?,
         reported_at: row.try_get::<Option<i64>, _>(11)?.map(Timestamp),
+        by_hand: row.try_get::<i64, _>(12)? != 0,
     })
 }
 

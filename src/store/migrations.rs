@@ -13,6 +13,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (6, "vault", include_str!("../../migrations/0006_vault.sql")),
     (7, "app_history", include_str!("../../migrations/0007_app_history.sql")),
     (8, "boots", include_str!("../../migrations/0008_boots.sql")),
+    (9, "agents", include_str!("../../migrations/0009_agents.sql")),
 ];
 
 /// What brings a database up to date.

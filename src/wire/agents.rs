@@ -121,6 +121,9 @@ pub struct AgentView {
     pub outcome: Option<String>,
     /// Whether what is wanted was made true.
     pub up_to_date: bool,
+    /// Whether it should make nothing true: the node has no role or app that says anything, any more.
+    #[serde(default)]
+    pub nothing_asked: bool,
     /// How many states were changed in that run.
     pub changed: i64,
     /// How many of those had been changed from outside.

@@ -60,7 +60,7 @@ impl Control {
             .map_err(|e| Fault::new("internal", "The configuration has no hash").why(e))?;
         let mut tx = self.store.write(actor, "node.assign", name).await?;
         tx.detail(hash.clone());
-        tx.set_agent_desired(&agent.node, &hash, wanted).await?;
+        tx.set_agent_desired(&agent.node, &hash, wanted, true).await?;
         tx.commit().await?;
         Ok(hash)
     }
@@ -108,6 +108,7 @@ impl Control {
 fn view(row: AgentRow) -> AgentView {
     AgentView {
         up_to_date: row.desired.is_some() && row.desired == row.applied && row.outcome.as_deref() == Some("applied"),
+        nothing_asked: row.desired.as_deref().is_some_and(NodeConfiguration::asks_nothing),
         name: row.name,
         id: row.node.as_str().to_owned(),
         version: row.version,

@@ -148,11 +148,7 @@ fn difference(before: Option<&Configuration>, after: Option<&Configuration>) -> 
     {
         return None;
     }
-    let empty = NodeConfiguration {
-        restorable: false,
-        format: NodeConfiguration::FORMAT,
-        states: Vec::new(),
-    };
+    let empty = NodeConfiguration::empty(false);
     let states = |side: Option<&Configuration>| side.map_or_else(|| empty.clone(), |c| c.compiled.configuration.clone());
     let mut changes = changes::between(&states(before), &states(after));
     if changes.diff.is_empty() {

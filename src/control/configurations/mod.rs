@@ -167,8 +167,8 @@ impl Control {
         Ok(changed)
     }
 
-    /// Makes what a node's roles and apps say the wish that its agent is told. A node without an agent, or whose roles and apps
-    /// say nothing, keeps what it has: that may be what someone assigned by hand.
+    /// Makes what a node's roles and apps say the wish that its agent is told: nothing, where they say nothing any more. A node
+    /// without an agent, or that never had roles or apps which say anything, keeps what someone assigned by hand.
     ///
     /// # Errors
     /// `recipe-invalid` with findings, or the store's; the agent then keeps what it has.
@@ -185,14 +185,18 @@ impl Control {
             return Ok(None);
         };
         let found = self.configuration(node).await?;
-        let told = found.compiled.configuration.states.is_empty() || agent.desired.as_ref() == Some(&found.hash);
+        let is_kept = agent.by_hand || agent.desired.is_none();
+        let told = match found.compiled.configuration.states.as_slice() {
+            [] if is_kept => true,
+            _ => !agent.by_hand && agent.desired.as_ref() == Some(&found.hash),
+        };
         Ok((!told).then_some((agent.node, found)))
     }
 
     async fn deliver(&self, wishes: &[(NodeId, Arc<Configuration>)]) -> Result<()> {
         let mut tx = self.store.journal().await?;
         for (agent, found) in wishes {
-            tx.set_agent_desired(agent, &found.hash, &found.compiled.configuration)
+            tx.set_agent_desired(agent, &found.hash, &found.compiled.configuration, false)
                 .await?;
         }
         Ok(tx.commit().await?)

@@ -30,6 +30,21 @@ impl NodeConfiguration {
     /// The present format.
     pub const FORMAT: u32 = 1;
 
+    /// One that asks for nothing.
+    pub const fn empty(restorable: bool) -> Self {
+        Self {
+            restorable,
+            format: Self::FORMAT,
+            states: Vec::new(),
+        }
+    }
+
+    /// Whether the configuration of this hash asks for nothing.
+    pub fn asks_nothing(hash: &str) -> bool {
+        let is_it = |restorable| Self::empty(restorable).hash().is_ok_and(|empty| empty == hash);
+        is_it(false) || is_it(true)
+    }
+
     /// The bytes the hash is of: compact JSON with fields in declared order and maps sorted by key.
     ///
     /// # Errors

@@ -246,6 +246,54 @@ async fn an_agent_is_told_what_its_nodes_roles_say_and_told_again_when_they_chan
 }
 
 #[tokio::test]
+async fn a_node_that_loses_its_last_role_is_asked_nothing_and_what_was_assigned_by_hand_stays() {
+    for database in TestDatabase::both().await {
+        let server = Server::on(database).await;
+        let (_, operator) = operator(&server).await;
+        let machine = enrolled(&server, &operator).await;
+        let put = async |path: &str, version: &str, body: Value| {
+            let ask = Ask::new("PUT", path).token(&operator).header("if-match", version).json(&body);
+            let answer = server.send(ask).await;
+            assert!(answer.status.is_success(), "{answer:?}");
+            for node in server.control.refresh_configurations().await.unwrap() {
+                server.control.deliver_configuration(&node).await.unwrap();
+            }
+        };
+        let node = async |version: &str, roles: Value| {
+            let spec = json!({ "environment": "production", "datacenter": "dc1", "roles": roles });
+            let node = json!({ "apiVersion": "greenroom/v1", "kind": "Node", "metadata": { "name": "web-1" }, "spec": spec });
+            put("/api/v1/nodes/web-1", version, node).await;
+        };
+        let wish = async || {
+            server
+                .send(machine.sign(&server, Ask::get("/agent/v1/configuration")))
+                .await
+                .json()
+        };
+        let agent = async || server.send(Ask::get("/api/v1/agents").token(&operator)).await.json()["items"][0].clone();
+        let state = json!({ "type": "directory", "path": "/srv/x", "mode": "0755", "id": "x", "title": "x", "origin": "x:1:1" });
+        let by_hand = json!({ "format": 1, "states": [state] });
+        put("/api/v1/agents/web-1/configuration", "*", by_hand).await;
+        server.control.deliver_configuration("web-1").await.unwrap();
+        assert_eq!(wish().await["states"][0]["id"], "x", "it never had a role");
+
+        let role = json!({ "apiVersion": "greenroom/v1", "kind": "Role", "metadata": { "name": "cache" },
+            "spec": { "recipes": [{ "name": "redis" }] } });
+        let made = server
+            .send(Ask::new("PUT", "/api/v1/roles/cache").token(&operator).json(&role))
+            .await;
+        assert!(made.status.is_success(), "{made:?}");
+        node("\"1\"", json!(["cache"])).await;
+        assert_ne!(wish().await["states"][0]["id"], "x", "its role says otherwise");
+        assert_eq!(agent().await["nothing_asked"], false);
+
+        node("\"2\"", json!([])).await;
+        assert_eq!(wish().await["states"], json!([]));
+        assert_eq!(agent().await["nothing_asked"], true);
+    }
+}
+
+#[tokio::test]
 async fn maintenance_is_told_and_a_forgotten_agent_is_no_longer_believed() {
     let server = Server::sqlite().await;
     let (_, operator) = operator(&server).await;

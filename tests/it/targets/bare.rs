@@ -207,7 +207,7 @@ async fn what_is_too_long_for_user_data_comes_from_the_server_by_an_agent_that_o
 
     machine.output("systemctl restart greenroom-agent");
     assert_ne!(agent(&machine), first);
-    machine.wait(PATIENCE, "greenroom agent status | grep -q running");
+    machine.wait(PATIENCE, "greenroom agent status | grep -q holds");
     assert_eq!(service(&machine), before, "what the agent supervises goes on");
     let again = machine.output(&format!("greenroom agent install --server {} --name till-1", server.url));
     assert!(again.contains("All was as it should be"), "{again}");
