@@ -5,7 +5,7 @@ use super::output::{Output, Table};
 use super::{Result, app_check, history, needs, offline};
 use crate::client::Client;
 use crate::model::fault::Fault;
-use crate::wire::apps::AppView;
+use crate::wire::apps::{AppView, SchedulesView};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -62,6 +62,11 @@ enum AppCommand {
     },
     /// Show what an app needs and what needs it, also through others
     Needs(needs::NeedsArgs),
+    /// Show what an app runs by the clock
+    Schedules {
+        /// Its name
+        name: String,
+    },
     /// List the versions of an app's descriptor, with what changed
     #[command(visible_alias = "versions")]
     History {
@@ -144,6 +149,13 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
             }
         }
         AppCommand::Needs(args) => return needs::run(&connect()?, &args, output).await,
+        AppCommand::Schedules { name } => {
+            let schedules = connect()?.app_schedules(&name).await?;
+            output.table(&schedules, &schedule_table(&schedules));
+            for place in &schedules.unknown {
+                output.note(format!("Not known in {place}"));
+            }
+        }
         AppCommand::History { name } => {
             let versions = connect()?.object_versions(NOUN, &name).await?;
             history::print_versions(&versions, output);
@@ -175,6 +187,23 @@ pub async fn run(args: AppArgs, output: Output) -> Result {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn schedule_table(schedules: &SchedulesView) -> Table {
+    let mut table = Table::new(&["SCHEDULE", "WHEN", "COMMAND", "WHERE"], "Nothing runs by the clock");
+    for one in &schedules.wanted {
+        let place = if one.runs {
+            "wanted by the descriptor"
+        } else {
+            "wanted by the descriptor, run by no recipe"
+        };
+        table.row([one.name.clone(), one.when.clone(), one.command.join(" "), place.to_owned()]);
+    }
+    for one in &schedules.built {
+        let place = format!("{} in {}, by {} ({})", one.environment, one.datacenter, one.kind, one.origin);
+        table.row([one.name.clone(), one.when.clone(), one.command.join(" "), place]);
+    }
+    table
 }
 
 async fn restore(client: &Client, name: &str, version: i64, output: Output) -> Result<()> {

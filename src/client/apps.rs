@@ -1,7 +1,7 @@
 //! Apps: descriptors, versions, revisions.
 
 use super::{Client, Result, given};
-use crate::wire::apps::{AppSummary, AppView, RevisionView, ValidationView};
+use crate::wire::apps::{AppSummary, AppView, RevisionView, SchedulesView, ValidationView};
 use reqwest::{Method, RequestBuilder, header};
 
 impl Client {
@@ -51,6 +51,14 @@ impl Client {
             .query(&[("file", file)])
             .header(header::IF_MATCH, format!("\"{edited}\""));
         self.json(with_descriptor(request, descriptor)).await
+    }
+
+    /// What an app runs by the clock.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn app_schedules(&self, name: &str) -> Result<SchedulesView> {
+        self.get(&["apps", name, "schedules"]).await
     }
 
     /// Takes an app out of the inventory.

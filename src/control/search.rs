@@ -78,11 +78,11 @@ impl Control {
         })
     }
 
-    /// The names of all nodes that a query finds, whole paths alone naming keys.
+    /// The names of all that a query finds in an index, whole paths alone naming keys.
     ///
     /// # Errors
     /// As [`Self::search`].
-    pub async fn found_nodes(&self, actor: &Actor, query: &str) -> Result<BTreeSet<String>> {
+    pub async fn found_names(&self, actor: &Actor, index: &str, query: &str) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         let mut request = SearchRequest {
             query: Some(query.to_owned()),
@@ -91,7 +91,7 @@ impl Control {
             ..SearchRequest::default()
         };
         loop {
-            let found = self.search(actor, "node", &request).await?;
+            let found = self.search(actor, index, &request).await?;
             names.extend(found.rows.iter().filter_map(|row| row["name"].as_str().map(str::to_owned)));
             request.cursor = found.next;
             if request.cursor.is_none() {

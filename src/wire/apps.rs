@@ -90,3 +90,56 @@ pub struct ValidationView {
     /// Everything that was found.
     pub diagnostics: Vec<Diagnostic>,
 }
+
+/// What an app runs by the clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SchedulesView {
+    /// What the descriptor says.
+    pub wanted: Vec<WantedScheduleView>,
+    /// What the nodes that run the app are built to run for it.
+    pub built: Vec<ScheduleView>,
+    /// Places of which it is not known, each with why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+    /// How many more places there are.
+    #[serde(default)]
+    pub left_out: usize,
+}
+
+/// A schedule of a descriptor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WantedScheduleView {
+    /// Its name.
+    pub name: String,
+    /// Five fields of cron.
+    pub when: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Whether it is wanted in staging too.
+    pub in_staging: bool,
+    /// Whether a recipe makes some node run exactly this.
+    pub runs: bool,
+}
+
+/// A `cron` or `timer` state that a recipe made for an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ScheduleView {
+    /// Its name.
+    pub name: String,
+    /// `cron` or `timer`.
+    pub kind: String,
+    /// Five fields of cron, or a calendar of systemd.
+    pub when: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// As whom.
+    pub user: String,
+    /// The recipe's file and line.
+    pub origin: String,
+    /// Where.
+    pub environment: String,
+    /// Where there.
+    pub datacenter: String,
+    /// How many nodes of that place run the app.
+    pub nodes: usize,
+}

@@ -4,6 +4,7 @@
 // [data-tail]   a log inside a page; [data-tail-more] a log page that goes on
 // [data-lazy]   a <details> whose content is fetched when it is opened
 // [data-check]  a form that is checked while it is filled in
+// [data-search] a search whose answer, in the region of that id, follows what is typed
 
 const html = document.documentElement;
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -151,6 +152,32 @@ document.addEventListener("toggle", async (event) => {
   }
 }, true);
 
+// ---- searches that answer while one types
+
+const searches = new WeakMap();
+function searchSoon(form, wait = 180) {
+  clearTimeout(searches.get(form)?.timer);
+  searches.set(form, { timer: setTimeout(() => search(form), wait) });
+}
+async function search(form) {
+  const turn = {};
+  searches.set(form, turn);
+  const asked = new URLSearchParams([...new FormData(form)].filter(([, value]) => value.trim()));
+  const url = new URL(form.action);
+  url.search = asked.toString();
+  history.replaceState(null, "", url);
+  const region = document.getElementById(form.dataset.search);
+  region.dataset.busy = "";
+  try {
+    const { ok, doc } = await page(url);
+    // An answer that comes after a later question is not wanted any more.
+    if (searches.get(form) !== turn) return;
+    const fresh = doc.getElementById(region.id);
+    if (ok && fresh) { morph(region, fresh); document.title = doc.title; dress(); }
+  } catch { /* the button asks again */ }
+  delete region.dataset.busy;
+}
+
 // ---- forms
 
 const timers = new WeakMap();
@@ -201,6 +228,7 @@ document.addEventListener("input", (event) => {
   if (input.name === "app") markNeeds();
   if ("editor" in input.dataset) number(input);
   if (input.form?.dataset.check) checkSoon(input.form);
+  if (input.form?.dataset.search) searchSoon(input.form);
 });
 document.addEventListener("change", (event) => { if ("submit" in event.target.dataset) event.target.form.requestSubmit(); });
 
@@ -214,6 +242,7 @@ function number(area) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  if (form.dataset.search) { event.preventDefault(); searchSoon(form, 0); return; }
   if ("themeSwitch" in form.dataset) {
     event.preventDefault();
     const dark = html.dataset.theme ? html.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;

@@ -176,6 +176,54 @@ try {
     assert.match(await page.locator(".alert .tail .log").first().innerText(), /KeyError: 'SHOP_CURRENCY'/);
   });
 
+  await check("apps are found while one types, and by the same address without script", async () => {
+    await visit(page, "/apps");
+    const cards = page.locator("#apps .card h2");
+    const all = await cards.count();
+    await page.locator("#q").fill("readers");
+    await until("only the reviews are left", async () => (await cards.count()) === 1, 10);
+    assert.match(page.url(), /\/apps\?q=readers$/);
+    await page.locator("#q").fill("dependsOn:");
+    await page.getByText("The query cannot be read").waitFor();
+    await page.locator("#q").fill("dependsOn:catalogue AND type:website");
+    await until("the storefront alone", async () => (await cards.allInnerTexts()).join() === "Storefront", 10);
+    await photograph(page, pictures, "apps-found");
+    await page.locator("#q").fill("");
+    await until("all are back", async () => (await cards.count()) === all, 10);
+    const still = await open({ javaScriptEnabled: false, storageState: signedIn });
+    const plainly = await still.newPage();
+    await visit(plainly, "/apps");
+    await plainly.locator("#q").fill("readers");
+    await plainly.locator(".filter").getByRole("button", { name: "Search" }).click();
+    assert.deepEqual(await plainly.locator("#apps .card h2").allInnerTexts(), ["Reviews"]);
+    await still.close();
+  });
+
+  await check("an app is edited with findings while one types, compared, and restored with one click", async () => {
+    await visit(page, "/apps/mailer/edit");
+    const text = await page.locator("#text").inputValue();
+    await page.locator("#text").fill(text.replace('"name": "mailer"', '"name": "post"'));
+    await page.locator("#findings .finding", { hasText: "cannot be renamed" }).waitFor();
+    await page.locator("#text").fill(`${text.slice(0, 40)} rubbish`);
+    await page.locator("#findings .finding.bad", { hasText: "line 3" }).first().waitFor();
+    await photograph(page, pictures, "editor-rubbish");
+    await page.locator("#text").fill(text.replace(/"title": "[^"]*"/, '"title": "Post office"'));
+    await page.getByText("It would be accepted").waitFor();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("heading", { name: "Post office" }).waitFor();
+    await page.getByRole("link", { name: /All 2 versions/ }).click();
+    await page.locator("#v2", { hasText: "metadata.title" }).waitFor();
+    await photograph(page, pictures, "versions");
+    await page.getByRole("link", { name: "Compare with the present" }).click();
+    await page.locator(".diff .added", { hasText: "Post office" }).waitFor();
+    await photograph(page, pictures, "diff");
+    await page.goBack();
+    await page.getByRole("button", { name: "Restore version 1" }).click();
+    await page.locator("[data-said]", { hasText: "restored" }).waitFor();
+    assert.ok(!(await page.locator("h1").innerText()).includes("Post office"));
+    await page.getByText("restored from version 1").first().waitFor();
+  });
+
   await check("no page scrolls sideways on a phone, and light and dark differ", async () => {
     const run = new URL(await page.locator(".panel-head a", { hasText: "This run’s page" }).evaluate((link) => link.href)).pathname;
     const step = await page.locator(".log-box a").first().evaluate((link) => new URL(link.href).pathname);
@@ -183,7 +231,7 @@ try {
     complaints.expect("/stacks/not-there");
     const places = {
       stacks: "/stacks?tab=all&ended=1", form: "/stacks/new?app=storefront", ready: home, failed: broken, update: `${home}/update`, destroy: `${home}/destroy`,
-      apps: "/apps", app: "/apps/storefront", editor: "/apps/storefront/edit", add: "/apps/new", versions: "/apps/storefront/versions", revisions: "/apps/storefront/revisions",
+      apps: "/apps", app: "/apps/storefront", editor: "/apps/storefront/edit", add: "/apps/new", versions: "/apps/mailer/versions", diff: "/apps/mailer/diff?from=1&to=2", revisions: "/apps/storefront/revisions",
       runs: "/runs", run, step, service, activity: "/activity", account: "/account", people: "/users", help: "/help", codes: "/errors", code: "/errors/not-found", missing: "/stacks/not-there",
     };
     const wrong = [];

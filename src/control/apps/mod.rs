@@ -1,6 +1,8 @@
-//! Apps: register, validate, change, list, and the revisions of their repositories; their history beside this file.
+//! Apps: register, validate, change, list, and the revisions of their repositories; finding them, their history and schedules beside this file.
 
+mod find;
 mod history;
+mod schedules;
 
 use super::history::stale;
 use super::{Control, ControlError, Result};
@@ -8,7 +10,7 @@ use crate::model::actor::{Actor, Role};
 use crate::model::descriptor::Descriptor;
 use crate::model::diagnostic::{Diagnostic, has_errors};
 use crate::model::name::AppName;
-use crate::recipes::descriptor::{check_graph, dependency_order, json_schema, parse};
+use crate::recipes::descriptor::{about_name, check_graph, dependency_order, json_schema, parse};
 use crate::store::inventory::{AppRecord, Inventory};
 use crate::store::stacks::StackQuery;
 use crate::store::{StoreError, Tx};
@@ -67,6 +69,34 @@ impl Control {
     /// None but the store's; findings are the answer.
     pub async fn validate_app(&self, _actor: &Actor, file: &str, text: &[u8]) -> Result<ValidationView> {
         let (_, diagnostics) = self.examine(file, text);
+        Ok(ValidationView {
+            ok: !has_errors(&diagnostics),
+            diagnostics,
+        })
+    }
+
+    /// Validates a descriptor that is being typed: besides all else its name, which stays what it was, and which no other app
+    /// has. `name` is the app that is edited; none for a new one.
+    ///
+    /// # Errors
+    /// None but the store's; findings are the answer.
+    pub async fn validate_draft(&self, _actor: &Actor, name: Option<&str>, file: &str, text: &[u8]) -> Result<ValidationView> {
+        let (descriptor, mut diagnostics) = self.examine(file, text);
+        if let Some(descriptor) = &descriptor {
+            let typed = descriptor.name();
+            let finding = match name {
+                Some(name) if name != typed.as_str() => {
+                    let message = format!("an app cannot be renamed: this one is `{name}`");
+                    about_name(file, text, message, "put its name back, or add a new app under the new one")
+                }
+                None if self.store.inventory().app(typed).is_some() => {
+                    let message = format!("there is an app `{typed}` already");
+                    about_name(file, text, message, "edit that one, or choose another name")
+                }
+                _ => None,
+            };
+            diagnostics.extend(finding);
+        }
         Ok(ValidationView {
             ok: !has_errors(&diagnostics),
             diagnostics,

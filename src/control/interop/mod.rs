@@ -71,7 +71,7 @@ impl Control {
         let Some(query) = of.query.as_deref().filter(|query| !query.trim().is_empty()) else {
             return Ok(all.collect());
         };
-        let found = self.found_nodes(actor, query).await?;
+        let found = self.found_names(actor, "node", query).await?;
         Ok(all.filter(|node| found.contains(node.name().as_str())).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! What depends on what, what a loss would stop, and what runs where.
+//! What depends on what, what a loss would stop, what runs where, and when.
 
 use super::page::{Paged, cut, limit};
 use crate::control::ControlError;
@@ -8,6 +8,7 @@ use crate::http::extract::{Path, Query};
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::wire::Page;
+use crate::wire::apps::SchedulesView;
 use crate::wire::inventory::{DependenciesView, ImpactView, RunningView};
 use axum::Json;
 use axum::extract::State;
@@ -101,6 +102,20 @@ pub async fn list_dependents(
     Ok(Json(
         state.control.dependents(&actor, &name, query.transitive == Some(1)).await?,
     ))
+}
+
+/// Lists what an app runs by the clock: what its descriptor wants, and what its nodes are built to run.
+#[utoipa::path(
+    get, path = "/api/v1/apps/{name}/schedules", tag = "inventory", security(("token" = ["viewer"])),
+    params(("name" = String, Path, description = "The app")),
+    responses((status = 200, description = "Its schedules", body = SchedulesView))
+)]
+pub async fn list_schedules(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<SchedulesView>, ApiError> {
+    Ok(Json(state.control.app_schedules(&actor, &name).await?))
 }
 
 /// Says what would stop if a node or a datacenter went away.

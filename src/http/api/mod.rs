@@ -71,6 +71,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(apps::list_revisions))
         .routes(routes!(graph::list_dependencies))
         .routes(routes!(graph::list_dependents))
+        .routes(routes!(graph::list_schedules))
         .routes(routes!(graph::show_impact))
         .routes(routes!(graph::list_running))
         .routes(routes!(inventory::list_objects, inventory::create_object))

@@ -3,15 +3,18 @@
 use super::fields::{Fields, QueryFields};
 use super::graph;
 use super::history::{self, Thing, Wish};
+use super::matrix;
 use super::view::Look;
+use crate::control::inventory::Where;
 use crate::control::stacks::StackFilter;
 use crate::http::auth::{Operator, Viewer};
 use crate::http::extract::Path;
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::model::actor::Actor;
-use crate::wire::apps::{AppSummary, AppView};
-use crate::wire::inventory::ObjectVersionView;
+use crate::wire::apps::{AppSummary, AppView, SchedulesView};
+use crate::wire::inventory::{ObjectVersionView, RunningView};
+use crate::wire::problem::Problem;
 use crate::wire::stacks::StackView;
 use axum::Router;
 use axum::extract::State;
@@ -38,8 +41,33 @@ async fn list(
     QueryFields(query): QueryFields,
 ) -> Result<Response, ApiError> {
     let q = query.text("q").trim();
-    let apps = state.control.list_apps(&actor, Some(q), None).await?;
-    Ok(look.page("apps/list.html", Some(&actor), json!({ "apps": apps, "q": q })))
+    let (apps, refused) = match state.control.find_apps(&actor, q).await {
+        Ok(apps) => (apps, None),
+        // A query that is still being typed is no error of the page.
+        Err(error) if ["query-invalid", "query-too-wide"].contains(&error.fault.code.as_str()) => {
+            (Vec::new(), Some(Problem::from(error)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let running = state.control.running(&actor, Where::default()).await?;
+    Ok(list_page(&look, &actor, q, &apps, &running, refused.as_ref()))
+}
+
+/// Renders the list of apps that were found by `q`.
+pub fn list_page(
+    look: &Look,
+    actor: &Actor,
+    q: &str,
+    apps: &[AppSummary],
+    running: &[RunningView],
+    refused: Option<&Problem>,
+) -> Response {
+    let counts = matrix::counts(running);
+    look.page(
+        "apps/list.html",
+        Some(actor),
+        json!({ "apps": apps, "q": q, "runs": counts, "refused": refused }),
+    )
 }
 
 async fn show(
@@ -48,37 +76,60 @@ async fn show(
     look: Look,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
-    let app = state.control.show_app(&actor, &name, None).await?;
-    let apps = state.control.list_apps(&actor, None, None).await?;
+    let control = &state.control;
     let filter = StackFilter {
         text: Some(name.clone()),
         limit: 100,
         ..StackFilter::default()
     };
-    let mut stacks = state.control.list_stacks(&actor, &filter).await?.items;
-    stacks.retain(|stack| stack.apps.iter().any(|a| a.app == name));
-    let versions = state.control.app_versions(&actor, &name).await?;
-    Ok(app_page(&look, &actor, &app, &apps, &stacks, &versions))
+    let here = Where {
+        app: Some(&name),
+        ..Where::default()
+    };
+    let mut page = AppPage {
+        app: control.show_app(&actor, &name, None).await?,
+        apps: control.list_apps(&actor, None, None).await?,
+        stacks: control.list_stacks(&actor, &filter).await?.items,
+        running: control.running(&actor, here).await?,
+        schedules: control.app_schedules(&actor, &name).await?,
+        versions: control.app_versions(&actor, &name).await?,
+    };
+    page.stacks.retain(|stack| stack.apps.iter().any(|a| a.app == name));
+    Ok(app_page(&look, &actor, &page))
+}
+
+/// What an app's page shows.
+#[derive(Debug, Clone)]
+pub struct AppPage {
+    /// The app.
+    pub app: AppView,
+    /// All apps, its neighbours among them.
+    pub apps: Vec<AppSummary>,
+    /// The staging stacks that run it.
+    pub stacks: Vec<StackView>,
+    /// Where it runs.
+    pub running: Vec<RunningView>,
+    /// What it runs by the clock.
+    pub schedules: SchedulesView,
+    /// Its history.
+    pub versions: Vec<ObjectVersionView>,
 }
 
 /// Renders an app's page.
-pub fn app_page(
-    look: &Look,
-    actor: &Actor,
-    app: &AppView,
-    apps: &[AppSummary],
-    stacks: &[StackView],
-    versions: &[ObjectVersionView],
-) -> Response {
+pub fn app_page(look: &Look, actor: &Actor, page: &AppPage) -> Response {
     // The text was accepted once, so it reads; a page without details is better than none all the same.
-    let descriptor: serde_json::Value = serde_json::from_str(&app.descriptor).unwrap_or_default();
-    let spec = descriptor.get("spec").cloned().unwrap_or_default();
-    let graph = graph::around(app, apps);
-    look.page(
-        "apps/show.html",
-        Some(actor),
-        json!({ "app": app, "spec": spec, "graph": graph, "stacks": stacks, "versions": versions }),
-    )
+    let descriptor: serde_json::Value = serde_json::from_str(&page.app.descriptor).unwrap_or_default();
+    let context = json!({
+        "app": page.app,
+        "spec": descriptor["spec"],
+        "tags": descriptor["metadata"]["tags"],
+        "graph": graph::around(&page.app, &page.apps),
+        "stacks": page.stacks,
+        "matrix": matrix::of(&page.running),
+        "schedules": page.schedules,
+        "versions": page.versions,
+    });
+    look.page("apps/show.html", Some(actor), context)
 }
 
 fn thing(name: &str) -> Thing<'_> {

@@ -135,7 +135,10 @@ async fn check(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let text = unix_lines(fields.text("text"));
-    let found = state.control.validate_app(&actor, FILE, text.as_bytes()).await?;
+    let found = state
+        .control
+        .validate_draft(&actor, fields.filled("name"), FILE, text.as_bytes())
+        .await?;
     let context = json!({ "ok": found.ok, "diagnostics": found.diagnostics });
     Ok(look.page("_fragments/diagnostics.html", Some(&actor), context))
 }

@@ -123,7 +123,7 @@ fn diff_lines(text: &str) -> Vec<Value> {
 }
 
 // Words that messages begin with. Anything else may be a name, which is not to be changed.
-const OPENERS: &str = "a add all an at did each either it its launch no nobody nothing one only say someone something that the there \
+const OPENERS: &str = "a add all an at did each edit either expected it its launch no nobody nothing one only put say someone something that the there \
                        this use write you";
 
 /// A message as a sentence on a page: a capital at the front unless that is a name, a full stop at the end, and what stands

@@ -49,6 +49,8 @@ pub struct Place {
 pub struct Line {
     /// An SVG path.
     pub path: String,
+    /// Whether the one can do without the other.
+    pub optional: bool,
 }
 
 /// The drawing around an app; nothing where it stands alone.
@@ -137,6 +139,7 @@ fn lines(boxes: &[Place], apps: &[AppSummary]) -> Vec<Line> {
             let (x2, y2) = (to.x - 5, to.y + HEIGHT / 2);
             let bend = GAP_X / 2;
             lines.push(Line {
+                optional: app.optional.contains(&to.name),
                 path: format!("M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}", x1 + bend, x2 - bend),
             });
         }

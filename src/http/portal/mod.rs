@@ -17,6 +17,7 @@ pub mod help;
 pub mod history;
 pub mod launch;
 pub mod lines;
+pub mod matrix;
 pub mod runs;
 pub mod sign_in;
 pub mod stacks;

@@ -61,6 +61,16 @@ pub fn check_graph(
     all
 }
 
+/// A finding about the name that a descriptor has, at its place in the text.
+pub fn about_name(file: &str, text: &[u8], message: String, help: &str) -> Option<Diagnostic> {
+    let source = read_text(file, text, super::MAX_BYTES).ok()?;
+    let path = "metadata.name";
+    let mut findings = Findings::new(&source);
+    let at = place(&json::parse(&source, &mut findings)?, path);
+    findings.error_help(at, "wrong-name", path, message, help);
+    findings.finish().pop()
+}
+
 // Where the value of a path such as `spec.recipes[0].name` starts; the nearest value above it where it is not there.
 fn place(tree: &Node, path: &str) -> usize {
     let mut node = tree;

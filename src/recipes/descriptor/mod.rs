@@ -7,7 +7,7 @@ mod graph;
 mod rules;
 mod shape;
 
-pub use graph::{check_graph, dependency_order};
+pub use graph::{about_name, check_graph, dependency_order};
 pub use shape::{API_VERSION, DESCRIPTOR, RESOURCE_TYPES};
 
 use super::shape::{Shape, Strictness, check};

@@ -182,6 +182,11 @@ async fn apps_are_listed_in_pages_and_found_by_words() {
     assert_eq!(seen, ["catalogue", "mail", "reviews", "shop"]);
     let found = server.send(Ask::get("/api/v1/apps?text=MAIL").token(&token)).await.json();
     assert_eq!((&found["total"], &found["items"][0]["name"]), (&json!(1), &json!("mail")));
+    let found = server
+        .send(Ask::get("/api/v1/apps?text=team-ops%20REV").token(&token))
+        .await
+        .json();
+    assert_eq!((&found["total"], &found["items"][0]["name"]), (&json!(1), &json!("reviews")));
 }
 
 #[tokio::test]

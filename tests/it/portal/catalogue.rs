@@ -5,8 +5,8 @@ use greenroom::control::stacks::LaunchOptions;
 use greenroom::http::portal::fields::Fields;
 use greenroom::http::portal::launch::Form;
 use greenroom::model::stack::Size;
-use greenroom::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView};
-use greenroom::wire::inventory::ObjectVersionView;
+use greenroom::wire::apps::{AppSummary, AppView, DatabaseView, RevisionView, ScheduleView, SchedulesView, WantedScheduleView};
+use greenroom::wire::inventory::{ObjectVersionView, RunningView};
 use std::collections::BTreeMap;
 
 pub(super) fn apps() -> Vec<AppSummary> {
@@ -119,6 +119,49 @@ pub(super) fn app_view() -> AppView {
         needs: vec!["catalogue".into()],
         needed_by: vec!["storefront".into()],
         descriptor: DESCRIPTOR.into(),
+    }
+}
+
+pub(super) fn running() -> Vec<RunningView> {
+    let on = |node: &str, datacenter: &str, observed: Option<&str>| RunningView {
+        app: "reviews".into(),
+        node: node.into(),
+        environment: if datacenter.is_empty() { "staging" } else { "production" }.into(),
+        datacenter: datacenter.into(),
+        declared: "v1.1".into(),
+        observed: observed.map(str::to_owned),
+        drifted: observed.map(|observed| observed != "v1.1"),
+    };
+    vec![
+        on("box1", "dc1", Some("v1.1")),
+        on("box2", "dc1", Some("v1.0")),
+        on("box3", "dc2", None),
+        on("velvet-encore-42", "", Some("v1.1")),
+    ]
+}
+
+pub(super) fn schedules() -> SchedulesView {
+    SchedulesView {
+        wanted: vec![WantedScheduleView {
+            name: "nightly".into(),
+            when: "15 3 * * *".into(),
+            command: vec!["./digest".into(), "--all".into()],
+            in_staging: false,
+            runs: false,
+        }],
+        built: vec![ScheduleView {
+            name: "reviews-backup".into(),
+            kind: "cron".into(),
+            when: "0 2 * * *".into(),
+            command: vec!["/usr/local/bin/backup".into()],
+            user: "root".into(),
+            origin: "recipes/backup.yaml:20:5".into(),
+            environment: "production".into(),
+            datacenter: "dc1".into(),
+            nodes: 2,
+        }],
+        unknown: vec!["test in dc2: box9, a value is missing".into()],
+        left_out: 0,
     }
 }
 

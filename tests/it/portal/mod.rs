@@ -1,6 +1,7 @@
 //! The portal: what pages show in each state, that forms keep what was typed, and the ways in.
 
 mod catalogue;
+mod finding;
 mod forms;
 mod history;
 mod pages;

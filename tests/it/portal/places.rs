@@ -18,10 +18,14 @@ async fn an_app_shows_its_neighbours_owners_and_where_it_runs() {
     let page = apps::app_page(
         &look("/apps/reviews"),
         &actor(Role::Operator),
-        &catalogue::app_view(),
-        &catalogue::apps(),
-        &[samples::stack(StackState::Ready)],
-        &catalogue::versions(),
+        &apps::AppPage {
+            app: catalogue::app_view(),
+            apps: catalogue::apps(),
+            stacks: vec![samples::stack(StackState::Ready)],
+            running: catalogue::running(),
+            schedules: catalogue::schedules(),
+            versions: catalogue::versions(),
+        },
     );
     let page = text("app", page).await;
     holds(
@@ -33,8 +37,41 @@ async fn an_app_shows_its_neighbours_owners_and_where_it_runs() {
             "href=\"/apps/storefront\"",
             "velvet-encore-42",
             "python-service",
+            "changed <code>spec.type</code>",
+            "<code class=\"rev\">v1.0</code></span> <span class=\"muted\">instead of</span> <code class=\"rev\">v1.1</code>",
+            "1 does not run what is declared",
+            "declared, none reported",
+            "no recipe runs it",
+            "production in dc1, 2 nodes",
+            "test in dc2: box9, a value is missing",
         ],
     );
+}
+
+#[tokio::test]
+async fn the_list_says_where_each_app_runs_and_why_a_query_cannot_be_read() {
+    let (look, olga) = (look("/apps?q=re"), actor(Role::Operator));
+    let list = apps::list_page(&look, &olga, "re", &catalogue::apps(), &catalogue::running(), None);
+    holds(
+        &text("apps", list).await,
+        &[
+            "7 apps found",
+            "3 nodes in production, 1 stack",
+            "1 not as declared",
+            "runs nowhere",
+            "run by platform",
+            "data-search=\"apps-live\"",
+        ],
+    );
+    let mut problem =
+        Problem::from(Fault::new("query-invalid", "The query cannot be read").why("line 1, column 6: a value is missing"));
+    problem.diagnostics.clear();
+    let refused = apps::list_page(&look, &olga, "type:", &[], &[], Some(&problem));
+    let refused = text("apps-refused", refused).await;
+    holds(&refused, &["a value is missing", "value=\"type:\""]);
+    lacks(&refused, &["Nothing matches", "No app is registered"]);
+    let none = apps::list_page(&look, &olga, "zzz", &[], &[], None);
+    holds(&text("apps-none", none).await, &["Nothing matches “zzz”", "0 apps found"]);
 }
 
 #[tokio::test]
