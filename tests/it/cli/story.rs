@@ -162,6 +162,71 @@ async fn apps_are_registered_changed_and_looked_at() {
 }
 
 #[tokio::test]
+async fn an_apps_history_is_read_compared_and_gone_back_in() {
+    let server = Server::start().await;
+    server.login();
+    let repository = server.repository();
+    let file = descriptor(server.home.path(), &repository, "The shop");
+    server.run(&["app", "add", &file]).ok();
+    descriptor(server.home.path(), &repository, "The better shop");
+    server.run(&["app", "add", &file, "--edited", "1"]).ok();
+
+    let history = server.run(&["app", "history", "shop"]).ok();
+    assert!(
+        history.starts_with("version 2, ") && history.contains("+    \"title\": \"The better shop\""),
+        "{history}"
+    );
+    let diff = server.run(&["app", "diff", "shop", "--from", "2", "--to", "1"]).ok();
+    assert!(diff.contains("+    \"title\": \"The shop\""), "{diff}");
+    assert_eq!(
+        server.run(&["app", "restore", "shop", "1"]).ok(),
+        "shop is as in version 1 again; this is version 3\n"
+    );
+    assert_eq!(
+        server.run(&["app", "diff", "shop", "--from", "1"]).ok(),
+        "Versions 1 and 3 are equal\n"
+    );
+    server.run(&["app", "remove", "shop"]).ok();
+    let back = server.run(&["app", "restore", "shop", "2"]).ok();
+    assert_eq!(
+        back, "shop is as in version 2 again; this is version 5\n",
+        "what was removed comes back"
+    );
+    let history = server.run(&["app", "history", "shop"]).ok();
+    assert!(
+        history.contains("restored from version 2") && history.contains(", removed\n"),
+        "{history}"
+    );
+    let said = server.run(&["app", "restore", "shop", "9"]);
+    assert!(said.err().contains("error[not-found]"), "{said}");
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mail = text.replace("\"name\": \"shop\"", "\"name\": \"mail\"");
+    std::fs::write(&file, mail).unwrap();
+    server.run(&["app", "add", &file]).ok();
+    let needing = text.replace(
+        "\"processes\"",
+        "\"dependsOn\": [{\"app\": \"mail\", \"optional\": true}], \"processes\"",
+    );
+    std::fs::write(&file, needing).unwrap();
+    server.run(&["app", "add", &file, "--edited", "5"]).ok();
+    assert_eq!(
+        server.run(&["app", "needs", "shop"]).ok(),
+        "shop needs\n  mail, optional\nshop is needed by nothing\n"
+    );
+    assert_eq!(
+        server.run(&["app", "needs", "mail"]).ok(),
+        "mail needs nothing\nmail is needed by\n  shop, optional\n"
+    );
+    assert!(
+        server
+            .run(&["app", "schedules", "shop"])
+            .ok()
+            .contains("Nothing runs by the clock")
+    );
+}
+
+#[tokio::test]
 async fn a_plan_is_shown_and_a_launch_that_cannot_be_is_refused_with_the_nearest() {
     let server = Server::start().await;
     server.login();
