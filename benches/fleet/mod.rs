@@ -140,7 +140,7 @@ pub async fn serve(folder: &std::path::Path) -> Server {
     let log = std::fs::File::create(folder.join("log")).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_greenroom"))
         .arg("serve")
-        .arg("--config")
+        .arg("--settings")
         .arg(&settings)
         .env("GREENROOM_LOG", "warn")
         .stdout(log.try_clone().unwrap())
@@ -165,6 +165,7 @@ pub async fn serve(folder: &std::path::Path) -> Server {
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             break end.map_or(rest, |end| &rest[..end]).to_owned();
         }
+        assert!(server.child.try_wait().unwrap().is_none(), "the server has ended: {said}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     let answer = http

@@ -172,11 +172,7 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     );
 
     let stop = CancellationToken::new();
-    let state = AppState {
-        control: control.clone(),
-        public_url: public_url.as_str().into(),
-        shutdown: stop.clone(),
-    };
+    let state = AppState::new(control.clone(), &public_url, stop.clone());
     let keeper = control.clone();
     let keeper_stop = stop.clone();
     let (builder, builder_stop) = (control.clone(), stop.clone());

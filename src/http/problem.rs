@@ -67,16 +67,16 @@ pub fn from_panic(cause: Box<dyn Any + Send + 'static>) -> Response {
 /// Writes error answers in the form that the asker understands.
 pub async fn render(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let asker = Asker::of(&state, &request);
-    let headers = request.headers().clone();
+    // A program's error looks the same whoever asks.
+    let headers = asker.look.is_some().then(|| request.headers().clone());
     let mut response = next.run(request).await;
     let Some(error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
     // The page keeps its frame for whoever is signed in: what went wrong with one thing is no reason to lose the others.
-    let actor = if asker.machine {
-        None
-    } else {
-        auth::recognise(&headers, &state).await
+    let actor = match headers {
+        Some(headers) => auth::recognise(&headers, &state).await,
+        None => None,
     };
     let mut answer = asker.answer(&error.0, actor.as_ref());
     // What the handler said besides, such as `Allow` or a cookie, stays true.
@@ -92,19 +92,19 @@ pub async fn render(State(state): State<AppState>, request: Request, next: Next)
 struct Asker {
     method: Method,
     path_and_query: String,
-    machine: bool,
-    look: portal::view::Look,
+    // How a page looks for whoever asks; a program is not shown one.
+    look: Option<portal::view::Look>,
     request_id: Option<String>,
 }
 
 impl Asker {
     fn of(state: &AppState, request: &Request) -> Self {
         let path = request.uri().path();
+        let machine = path.starts_with("/api/") || path.starts_with("/agent/") || !wants_html(request.headers());
         Self {
             method: request.method().clone(),
             path_and_query: request.uri().path_and_query().map_or(path, |p| p.as_str()).to_owned(),
-            machine: path.starts_with("/api/") || path.starts_with("/agent/") || !wants_html(request.headers()),
-            look: portal::view::Look::of(request.headers(), request.uri(), state.control.now()),
+            look: (!machine).then(|| portal::view::Look::of(request.headers(), request.uri(), state.control.now())),
             request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
         }
     }
@@ -115,13 +115,13 @@ impl Asker {
         if problem.status >= 500 {
             tracing::error!(code = problem.code, detail = problem.detail, "the request failed");
         }
-        if self.machine {
+        let Some(look) = &self.look else {
             return json(&problem);
-        }
+        };
         if problem.code == "not-signed-in" {
             return self.to_sign_in();
         }
-        portal::problem_page(&self.look, actor, &problem)
+        portal::problem_page(look, actor, &problem)
     }
 
     fn to_sign_in(&self) -> Response {

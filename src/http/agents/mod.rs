@@ -61,24 +61,12 @@ async fn save_facts(State(state): State<AppState>, Told(node, facts): Told<serde
 async fn show_configuration(Agent(node): Agent, State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let known = known.map(|etag| etag.trim().trim_start_matches("W/").trim_matches('"').to_owned());
-    let until = Instant::now() + Duration::from_secs(wished_wait(&headers));
+    let wait = Duration::from_secs(wished_wait(&headers));
     drop(headers);
-    let bell = state.control.node_bell(&node);
-    loop {
-        // Listens before it reads, so that nothing falls in between.
-        let mut rung = pin!(bell.rung());
-        rung.as_mut().enable();
-        let current = state.control.node_desired(&node).await?;
-        if current.is_some() && current != known {
-            break;
-        }
-        let over = tokio::select! {
-            biased;
-            () = state.shutdown.cancelled() => true,
-            () = rung => false,
-            () = sleep_until(until) => true,
-        };
-        if over {
+    let current = state.control.node_desired(&node).await?;
+    if current.is_none() || current == known {
+        // Whoever does not wait is spared the clock and the bell.
+        if wait.is_zero() || !wait_for_another(&state, &node, known.as_ref(), wait).await? {
             return match current {
                 Some(_) => Ok(with_maintenance(&state, &node, StatusCode::NOT_MODIFIED.into_response()).await?),
                 None => Err(ApiError::new("not-found", "The node has no configuration yet")),
@@ -97,6 +85,27 @@ async fn show_configuration(Agent(node): Agent, State(state): State<AppState>, h
     ];
     let answer = (headers, Bytes::from_owner(Shared(wish.body))).into_response();
     with_maintenance(&state, &node, answer).await
+}
+
+// Whether the node should become something else than what its agent knows, before the time is over.
+async fn wait_for_another(state: &AppState, node: &NodeId, known: Option<&String>, wait: Duration) -> Result<bool, ApiError> {
+    let until = Instant::now() + wait;
+    let bell = state.control.node_bell(node);
+    loop {
+        // Listens before it reads, so that nothing falls in between.
+        let mut rung = pin!(bell.rung());
+        rung.as_mut().enable();
+        let current = state.control.node_desired(node).await?;
+        if current.is_some() && current.as_ref() != known {
+            return Ok(true);
+        }
+        tokio::select! {
+            biased;
+            () = state.shutdown.cancelled() => return Ok(false),
+            () = rung => {}
+            () = sleep_until(until) => return Ok(false),
+        }
+    }
 }
 
 async fn with_maintenance(state: &AppState, node: &NodeId, mut answer: Response) -> Result<Response, ApiError> {

@@ -59,11 +59,7 @@ impl Server {
             bundles: Bundles::open(store.clone(), &Bundle::shipped(), "shipped").await.unwrap(),
             postgres: None,
         });
-        let state = AppState {
-            control: control.clone(),
-            public_url: public_url.into(),
-            shutdown: CancellationToken::new(),
-        };
+        let state = AppState::new(control.clone(), public_url, CancellationToken::new());
         Self {
             router: greenroom::http::router(state.clone()),
             control,
@@ -78,10 +74,11 @@ impl Server {
     /// The same server after a restart.
     pub(crate) fn again(&self) -> Restarted {
         let parts: &Parts = &self.control;
-        let state = AppState {
-            control: Control::new(parts.clone()),
-            ..self.state.clone()
-        };
+        let state = AppState::new(
+            Control::new(parts.clone()),
+            &self.state.public_url,
+            self.state.shutdown.clone(),
+        );
         Restarted(greenroom::http::router(state))
     }
 
