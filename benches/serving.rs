@@ -1,4 +1,4 @@
-//! `cargo bench --bench serving`: a node's configuration of 8 KB served to its agent, and the answer that it has not changed,
+//! `cargo bench --profile dist --bench serving`: a node's configuration of 8 KB served to its agent, and the answer that it has not changed,
 //! beside nginx serving the same bytes from disk in the same run, each under the same `wrk`.
 //!
 //! | figure | goal |
