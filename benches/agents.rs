@@ -1,4 +1,4 @@
-//! `cargo bench --bench agents [-- COUNT]`: a fleet on one server. So many agents register with one token, wait at once for what
+//! `cargo bench --profile dist --bench agents [-- COUNT]`: a fleet on one server. So many agents register with one token, wait at once for what
 //! each should be, and are woken by changes of a role that one in a hundred of them has.
 //!
 //! | figure | goal at 10,000 agents |
@@ -71,8 +71,9 @@ async fn fleet_of(count: usize, server: &Server) {
 
     let (heard, mut answers) = mpsc::unbounded_channel::<(usize, Instant)>();
     let asked = Arc::new(AtomicUsize::new(0));
+    let mut waiting = tokio::task::JoinSet::new();
     for (index, agent) in agents.iter().enumerate() {
-        tokio::spawn(wait_for_ever(
+        waiting.spawn(wait_for_ever(
             index,
             Arc::clone(agent),
             server.url.clone(),

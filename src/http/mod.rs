@@ -41,9 +41,14 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Every route behind every layer.
 pub fn router(state: AppState) -> Router {
+    // Thousands of agents wait at once: what only pages need is not in their way, nor in the memory of each.
+    let agents = agents::router()
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(state.clone(), csrf::refuse_cross_site))
+        .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(from_fn_with_state(state.clone(), problem::render));
     Router::new()
         .merge(api::router().split_for_parts().0)
-        .merge(agents::router())
         .merge(chef::router())
         .merge(nocloud::router())
         .merge(ops::router())
@@ -57,6 +62,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), problem::render))
         .layer(from_fn_with_state(state.clone(), protect::add_headers))
         .layer(CompressionLayer::new())
+        .merge(agents)
         .layer(from_fn(trace::follow))
         .with_state(state)
 }
@@ -73,7 +79,9 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> Result
             tracing::debug!(%error, "a connection keeps small answers back");
         }
     });
-    let server = axum::serve(listener, router(state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // As it is, each connection would get a copy of every route, some 200 KB; as this, all share one.
+    let service = router(state).into_make_service();
+    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
