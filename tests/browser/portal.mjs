@@ -155,27 +155,6 @@ try {
     assert.match(after, /^(1 d|23 h)/);
   });
 
-  await check("a launch that cannot build ends with the compiler's words and another try", async () => {
-    await visit(page, "/stacks/new?app=reviews@broken-build&name=broken-reviews");
-    await page.getByRole("button", { name: "Review the plan" }).click();
-    await page.getByRole("button", { name: "Launch" }).click();
-    await page.waitForURL(/\/stacks\/stk_/);
-    broken = new URL(page.url()).pathname;
-    await until("the launch fails", async () => (await word(page)) === "Launch failed");
-    assert.match(await page.locator(".alert .tail .log").first().innerText(), /could not compile `reviews`/);
-    assert.ok(await page.getByRole("button", { name: "Launch again" }).first().isVisible());
-    await photograph(page, pictures, "stack-failed");
-  });
-
-  await check("a launch that crashes at its start tells why", async () => {
-    await visit(page, "/stacks/new?app=catalogue@crashes-at-start");
-    await page.getByRole("button", { name: "Review the plan" }).click();
-    await page.getByRole("button", { name: "Launch" }).click();
-    await page.waitForURL(/\/stacks\/stk_/);
-    await until("the launch fails", async () => (await word(page)) === "Launch failed");
-    assert.match(await page.locator(".alert .tail .log").first().innerText(), /KeyError: 'SHOP_CURRENCY'/);
-  });
-
   await check("apps are found while one types, and by the same address without script", async () => {
     await visit(page, "/apps");
     const cards = page.locator("#apps .card h2");
@@ -222,6 +201,27 @@ try {
     await page.locator("[data-said]", { hasText: "restored" }).waitFor();
     assert.ok(!(await page.locator("h1").innerText()).includes("Post office"));
     await page.getByText("restored from version 1").first().waitFor();
+  });
+
+  await check("a launch that cannot build ends with the compiler's words and another try", async () => {
+    await visit(page, "/stacks/new?app=reviews@broken-build&name=broken-reviews");
+    await page.getByRole("button", { name: "Review the plan" }).click();
+    await page.getByRole("button", { name: "Launch" }).click();
+    await page.waitForURL(/\/stacks\/stk_/);
+    broken = new URL(page.url()).pathname;
+    await until("the launch fails", async () => (await word(page)) === "Launch failed");
+    assert.match(await page.locator(".alert .tail .log").first().innerText(), /could not compile `reviews`/);
+    assert.ok(await page.getByRole("button", { name: "Launch again" }).first().isVisible());
+    await photograph(page, pictures, "stack-failed");
+  });
+
+  await check("a launch that crashes at its start tells why", async () => {
+    await visit(page, "/stacks/new?app=catalogue@crashes-at-start");
+    await page.getByRole("button", { name: "Review the plan" }).click();
+    await page.getByRole("button", { name: "Launch" }).click();
+    await page.waitForURL(/\/stacks\/stk_/);
+    await until("the launch fails", async () => (await word(page)) === "Launch failed");
+    assert.match(await page.locator(".alert .tail .log").first().innerText(), /KeyError: 'SHOP_CURRENCY'/);
   });
 
   await check("no page scrolls sideways on a phone, and light and dark differ", async () => {
