@@ -128,10 +128,11 @@ async fn the_program_goes_to_a_nodes_agent_and_to_everybody_where_the_settings_s
         settings: Arc::new(settings),
         ..parts.clone()
     });
-    let open = greenroom::http::router(AppState {
+    let open = greenroom::http::router(AppState::new(
         control,
-        ..server.state.clone()
-    });
+        &server.state.public_url,
+        server.state.shutdown.clone(),
+    ));
     let request = axum::http::Request::get("/agent/v1/program")
         .body(axum::body::Body::empty())
         .unwrap();
