@@ -3,6 +3,7 @@
 
 use super::AgentOptions;
 use super::folder::{Folder, Taken};
+use super::renew::{AGENT, Renewal, Renewer};
 use crate::machine::processes;
 use crate::model::fault::Fault;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
@@ -19,13 +20,13 @@ const GRACE: Duration = Duration::from_secs(8);
 // A signal that a child has ended may be lost among others of its kind.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Keeps the agent running until it is told to end.
+/// Keeps the agent running until it is told to end, or there is a program to become.
 ///
 /// # Errors
 /// Where the agent cannot be started or signals cannot be heard.
-pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Result<(), Fault> {
+pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Result<Option<Renewal>, Fault> {
     let Taken::Ours(_folder) = Folder::take(&options.folder, "keeper")? else {
-        return Ok(());
+        return Ok(None);
     };
     let failed = |error| Fault::new("internal", "The agent cannot be kept running").why(error);
     let mut ended = signal(SignalKind::child()).map_err(failed)?;
@@ -41,13 +42,16 @@ pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Re
     let program = std::env::current_exe().map_err(failed)?;
     let arguments: Vec<_> = std::env::args_os().skip(1).filter(|a| a != "--init").collect();
     let mut pause = FIRST_PAUSE;
-    let mut agent: Option<(Pid, Instant)> = None;
-    let mut start_at = Some(Instant::now());
+    // The one that runs below, where this process was another program before.
+    let before = std::env::var(AGENT).ok().and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+    let mut agent: Option<(Pid, Instant)> = before.map(|pid| (pid, Instant::now()));
+    let mut start_at = agent.is_none().then(Instant::now);
+    let mut renewer = Renewer::new(options);
     loop {
         if agent.is_none() && start_at.is_some_and(|at| at <= Instant::now()) {
             start_at = None;
             let mut command = Command::new(&program);
-            command.args(&arguments).env(CHILD, "1").stdin(Stdio::null());
+            command.args(&arguments).env(CHILD, "1").env_remove(AGENT).stdin(Stdio::null());
             // Waited for below, with all the others.
             match command.spawn() {
                 Ok(child) => {
@@ -67,6 +71,13 @@ pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Re
             _ = ended.recv() => {}
             _ = one.0.recv() => forward(agent, one.1),
             _ = two.0.recv() => forward(agent, two.1),
+            mut renewal = renewer.wanted() => {
+                if renewal.asked {
+                    forward(agent, Signal::HUP);
+                }
+                renewal.agent = agent.and_then(|(pid, _)| u32::try_from(pid.as_raw_nonzero().get()).ok());
+                return Ok(Some(renewal));
+            }
             () = tokio::time::sleep(LOOK) => {}
         }
         while let Some(pid) = bury() {
@@ -83,7 +94,7 @@ pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Re
         }
     }
     end_all().await;
-    Ok(())
+    Ok(None)
 }
 
 /// Tells the agent below the first process that it is not that itself.

@@ -23,6 +23,7 @@ mod pause;
 mod plan;
 mod poll;
 mod program;
+mod renew;
 mod reports;
 mod secrets;
 mod services;
@@ -48,6 +49,8 @@ pub use options::{AgentArgs, AgentOptions, AgentTask, Echo, Given};
 pub use pause::{Disabled, disable, enable};
 use poll::Poller;
 use program::Surroundings;
+pub use renew::{AGENT, Renewal};
+use renew::Renewer;
 use reports::Reports;
 use secrets::{Secrets, Veil};
 use services::Services;
@@ -78,6 +81,9 @@ pub struct Outcome {
     /// Why it failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// What this process is to become now, rather than to end.
+    #[serde(skip)]
+    pub renewal: Option<Renewal>,
 }
 
 impl Outcome {
@@ -117,8 +123,10 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
         return Ok(Outcome::default());
     }
     if init::is_wanted(&options) {
-        init::run(&options, cancel).await?;
-        return Ok(Outcome::default());
+        return Ok(Outcome {
+            renewal: init::run(&options, cancel).await?,
+            ..Outcome::default()
+        });
     }
     if options.plan {
         return offline::plan(&options).await;
@@ -126,6 +134,8 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
     if options.offline {
         return offline::run(&options, cancel).await;
     }
+    // From the start, for a hangup that nobody hears ends the process.
+    let renewer = Renewer::new(&options);
     let folder = match Folder::take(&options.folder, "lock")? {
         Taken::Ours(folder) => folder,
         Taken::By(holder) if options.once => return Err(holder.fault()),
@@ -174,8 +184,10 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
         }
     };
     let work = async {
-        let result = work::work(&options, &hands, &reports, &link, before, assigned).await;
-        tokio::join!(logs.drained(LAST_WORDS), reports.drained(LAST_WORDS));
+        let result = work::work(&options, &hands, &reports, &link, before, assigned, renewer).await;
+        if result.renewal.is_none() {
+            tokio::join!(logs.drained(LAST_WORDS), reports.drained(LAST_WORDS));
+        }
         result
     };
     let result = tokio::select! {

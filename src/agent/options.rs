@@ -5,6 +5,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::model::id::NodeId;
 use crate::model::time::{Timestamp, parse_length};
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,12 @@ pub enum Given {
 }
 
 impl AgentOptions {
+    /// Whether a hangup has it begin anew. An agent that ends by itself does not, nor one at a terminal: whoever closes that wants
+    /// it to end.
+    pub fn hears_hangups(&self) -> bool {
+        !self.once && !self.plan && !self.keep && !std::io::stdin().is_terminal()
+    }
+
     /// One convergence of this machine by a configuration in hand, without a server.
     pub fn at_hand(folder: PathBuf, configuration: Vec<u8>) -> Self {
         Self {

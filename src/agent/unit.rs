@@ -49,6 +49,8 @@ fn text(origin: &str, start: &str) -> String {
          \n\
          [Service]\n\
          {start}\n\
+         # Begins anew, as the program that is installed now, and goes on with all that it supervises.\n\
+         ExecReload=/bin/kill -HUP $MAINPID\n\
          Restart=always\n\
          RestartSec=2\n\
          # What the agent runs goes on while it is restarted; the next one takes it over.\n\

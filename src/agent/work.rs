@@ -7,6 +7,7 @@ use super::link::Link;
 use super::options::AgentOptions;
 use super::pause::Disabled;
 use super::plan;
+use super::renew::Renewer;
 use super::reports::Reports;
 use super::states::Hands;
 use super::{LOOK, Outcome};
@@ -29,6 +30,7 @@ pub(super) async fn work(
     link: &Link,
     before: Option<Assigned>,
     mut assigned: watch::Receiver<Option<Assigned>>,
+    mut renewer: Renewer,
 ) -> Outcome {
     let mut journal = Journal::load(&hands.folder);
     if let Some(before) = before {
@@ -85,6 +87,9 @@ pub(super) async fn work(
                     held = None;
                     assigned.mark_changed();
                 }
+            }
+            renewal = renewer.wanted() => {
+                return Outcome { renewal: Some(renewal), ..Outcome::default() };
             }
             () = changed.notified() => {
                 sleep(GATHER).await;

@@ -1,11 +1,12 @@
 //! `greenroom agent`: what a node runs. A provider or a unit file starts it; people start it to converge once.
 
 use super::output::Output;
-use super::{Result, interrupted};
-use crate::agent::{self, AgentArgs, AgentOptions, AgentTask, Echo, Installed, Outcome, Status};
+use super::{Result, ended};
+use crate::agent::{self, AgentArgs, AgentOptions, AgentTask, Echo, Installed, Outcome, Renewal, Status};
 use crate::model::fault::Fault;
 use crate::wire::agent::ReportOutcome;
 use crate::wire::problem::Problem;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
@@ -19,23 +20,39 @@ pub async fn run(args: AgentArgs, output: Output) -> Result {
     }
     let log = std::env::var("GREENROOM_LOG").unwrap_or_else(|_| if args.offline || args.plan { "warn" } else { "info" }.into());
     crate::telemetry::start(&log, false);
+    let mut options = AgentOptions::from(args);
     let cancel = CancellationToken::new();
     let told = cancel.clone();
+    let begins_anew = options.hears_hangups();
     tokio::spawn(async move {
-        interrupted().await;
+        ended(!begins_anew).await;
         told.cancel();
     });
-    let mut options = AgentOptions::from(args);
     if (options.offline || options.plan) && !output.is_json() {
         options.echo = Some(Echo::new(move |line| output.line(line)));
     }
     let once = options.once || options.plan;
     let refuse = |fault: Fault| Box::new(Problem::from(fault));
     let outcome = agent::run(options, cancel).await.map_err(refuse)?;
+    if let Some(renewal) = &outcome.renewal {
+        return Err(become_program(renewal));
+    }
     if !once {
         return Ok(ExitCode::SUCCESS);
     }
     Ok(conclude(outcome, output))
+}
+
+// Gives why that is not possible, or nothing, ever: this process is then the other program.
+fn become_program(renewal: &Renewal) -> Box<Problem> {
+    let mut command = std::process::Command::new(&renewal.program);
+    command.args(std::env::args_os().skip(1)).env_remove(agent::AGENT);
+    if let Some(below) = renewal.agent {
+        command.env(agent::AGENT, below.to_string());
+    }
+    let error = command.exec();
+    let what = format!("The agent cannot go over to {}", renewal.program.display());
+    Box::new(Fault::new("internal", what).why(error).into())
 }
 
 async fn look_after(args: &AgentArgs, task: &AgentTask, output: Output) -> Result {

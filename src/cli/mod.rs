@@ -199,6 +199,11 @@ fn offline(output: Output, command: impl FnOnce(&mut dyn std::io::Write) -> std:
 
 /// Waits for Ctrl-C, for being told to end, or for the terminal to be closed.
 pub(crate) async fn interrupted() {
+    ended(true).await;
+}
+
+/// As [`interrupted`]; a hangup counts only where it is meant so.
+async fn ended(by_hangup: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     let one = async |kind: SignalKind| match signal(kind) {
         Ok(mut signals) => {
@@ -209,7 +214,7 @@ pub(crate) async fn interrupted() {
     tokio::select! {
         () = one(SignalKind::interrupt()) => {}
         () = one(SignalKind::terminate()) => {}
-        () = one(SignalKind::hangup()) => {}
+        () = one(SignalKind::hangup()), if by_hangup => {}
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::agent::program::{Surroundings, describe};
 use crate::machine::processes::{self, Process};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -23,7 +25,8 @@ pub(super) struct Running {
 #[derive(Debug)]
 enum Kind {
     Started(Child),
-    Found,
+    // Whether this process started it, as another program.
+    Found { own: bool },
 }
 
 /// How it ended, for people, and whether well.
@@ -51,10 +54,17 @@ impl Running {
 
     /// Takes over one that was started by an earlier agent, if it still runs.
     pub(super) fn find(pid: u32, ticks: u64) -> Option<Self> {
-        processes::is_alive(pid, ticks).then_some(Self {
+        let Some(process) = Process::look(pid).filter(|process| process.ticks == ticks) else {
+            // Where this process started it, nobody else buries it.
+            let _ = end_of(pid);
+            return None;
+        };
+        Some(Self {
             pid,
             ticks,
-            kind: Kind::Found,
+            kind: Kind::Found {
+                own: process.parent == std::process::id(),
+            },
         })
     }
 
@@ -71,7 +81,16 @@ impl Running {
                     text: format!("its end cannot be told: {error}"),
                 },
             },
-            Kind::Found => {
+            Kind::Found { own: true } => loop {
+                if let Some(status) = end_of(self.pid) {
+                    return End {
+                        good: status.success(),
+                        text: describe(status),
+                    };
+                }
+                sleep(LOOK).await;
+            },
+            Kind::Found { own: false } => {
                 // Its parent was the agent before, so the system tells nobody of its end.
                 while processes::is_alive(self.pid, self.ticks) {
                     sleep(LOOK).await;
@@ -97,12 +116,19 @@ impl Running {
         // While it lives, or has not been waited for, the number is its own.
         let own = match &self.kind {
             Kind::Started(child) => child.id().is_some(),
-            Kind::Found => processes::is_alive(self.pid, self.ticks),
+            Kind::Found { .. } => processes::is_alive(self.pid, self.ticks),
         };
         if own && let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(pid, signal);
         }
     }
+}
+
+// How a child of this process ended, if it did; the system then forgets it.
+fn end_of(pid: u32) -> Option<ExitStatus> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+    let (_, status) = waitpid(Some(pid), WaitOptions::NOHANG).ok().flatten()?;
+    Some(ExitStatus::from_raw(status.as_raw()))
 }
 
 /// Ends everything that is left of a service, such as workers whose leader has died.

@@ -445,6 +445,18 @@ impl Node {
         self.agent = Some(self.command().spawn().unwrap());
     }
 
+    /// As [`Self::begin`], from a program's file of its own.
+    pub fn begin_as(&mut self, program: &FilePath) {
+        assert!(self.agent.is_none());
+        let usual = self.command();
+        let mut command = Command::new(program);
+        command.args(usual.get_args()).env_clear();
+        command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let log = std::fs::File::create(self.folder.join("agent.log")).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.agent = Some(command.spawn().unwrap());
+    }
+
     pub fn agent_pid(&self) -> u32 {
         self.agent.as_ref().expect("the agent runs").id()
     }

@@ -12,5 +12,6 @@ mod plan;
 mod plan_law;
 mod protocol;
 mod recipes;
+mod renew;
 mod services;
 mod survive;

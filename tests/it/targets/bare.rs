@@ -209,6 +209,11 @@ async fn what_is_too_long_for_user_data_comes_from_the_server_by_an_agent_that_o
     assert_ne!(agent(&machine), first);
     machine.wait(PATIENCE, "greenroom agent status | grep -q holds");
     assert_eq!(service(&machine), before, "what the agent supervises goes on");
+    let second = agent(&machine);
+    machine.output("systemctl reload greenroom-agent");
+    machine.wait(PATIENCE, "journalctl -u greenroom-agent | grep -q 'goes over to the program'");
+    machine.wait(PATIENCE, "greenroom agent status | grep -q holds");
+    assert_eq!((agent(&machine), service(&machine)), (second, before));
     let again = machine.output(&format!("greenroom agent install --server {} --name till-1", server.url));
     assert!(again.contains("All was as it should be"), "{again}");
 
