@@ -51,7 +51,11 @@ pub(super) async fn run(options: &AgentOptions, cancel: CancellationToken) -> Re
         if agent.is_none() && start_at.is_some_and(|at| at <= Instant::now()) {
             start_at = None;
             let mut command = Command::new(&program);
-            command.args(&arguments).env(CHILD, "1").env_remove(AGENT).stdin(Stdio::null());
+            command
+                .args(&arguments)
+                .env(CHILD, "1")
+                .env_remove(AGENT)
+                .stdin(Stdio::null());
             // Waited for below, with all the others.
             match command.spawn() {
                 Ok(child) => {

@@ -117,7 +117,11 @@ async fn has_settled(program: &Path, now: Option<Stamp>) -> bool {
 
 async fn runs(program: &Path) -> bool {
     let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.kill_on_drop(true);
     matches!(timeout(PATIENCE, command.status()).await, Ok(Ok(status)) if status.success())
 }

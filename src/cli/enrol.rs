@@ -2,14 +2,18 @@
 
 use super::Result;
 use super::connect::Connection;
-use super::output::{Output, Table};
+use super::output::{Output, Table, plain};
+use crate::client::Client;
 use crate::model::configuration::NodeConfiguration;
 use crate::model::fault::Fault;
-use crate::wire::agents::{NewBoot, NewNodeToken};
+use crate::wire::agents::{AgentReportView, NewBoot, NewNodeToken};
 use crate::wire::problem::Problem;
 use clap::Subcommand;
+use serde_json::Value;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What `node` does with agents.
 #[derive(Debug, Subcommand)]
@@ -23,6 +27,17 @@ pub enum AgentCommand {
     Reports {
         /// The node
         name: String,
+        /// What was changed in each run too, with the differences of files
+        #[arg(long)]
+        changes: bool,
+    },
+    /// Show what a node's agent did, in its own words
+    Log {
+        /// The node
+        name: String,
+        /// Stay, and show what it does next
+        #[arg(long, short)]
+        follow: bool,
     },
     /// Have a node's agent make this configuration true
     Assign {
@@ -127,8 +142,15 @@ pub async fn run(connection: Connection, command: AgentCommand, output: Output) 
             }
             output.table(&agents, &table);
         }
-        AgentCommand::Reports { name } => {
+        AgentCommand::Log { name, follow } => log(&client, &name, follow, output).await?,
+        AgentCommand::Reports { name, changes } => {
             let reports = client.agent_reports(&name).await?;
+            if changes && !output.is_json() {
+                for report in reports.iter().rev() {
+                    output.text(changes_of(report));
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
             let mut table = Table::new(&["AT", "OUTCOME", "CHANGED", "FAULT"], "It has reported nothing");
             for report in &reports {
                 let changed = report.report["states"].as_array().map_or(0, Vec::len);
@@ -182,7 +204,57 @@ pub async fn run(connection: Connection, command: AgentCommand, output: Output) 
     Ok(ExitCode::SUCCESS)
 }
 
-async fn token(client: &crate::client::Client, command: TokenCommand, output: Output) -> Result {
+// What a run changed, state by state.
+fn changes_of(report: &AgentReportView) -> String {
+    let text = |value: &Value| plain(value.as_str().unwrap_or_default());
+    let body = &report.report;
+    let mut told = format!("{} {}\n", report.at, text(&body["outcome"]));
+    for state in body["states"].as_array().into_iter().flatten() {
+        let parts = [&state["outcome"], &state["drift"], &state["note"]].map(text);
+        let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        let _ = writeln!(told, "  {}: {}", text(&state["id"]), parts.join(", "));
+        for line in text(&state["diff"]).lines() {
+            let _ = writeln!(told, "    {line}");
+        }
+    }
+    if let Some(what) = body["fault"]["what"].as_str() {
+        let _ = writeln!(told, "  failed: {}", plain(what));
+    }
+    told
+}
+
+async fn log(client: &Client, name: &str, follow: bool, output: Output) -> Result<()> {
+    let (mut after, mut first, mut all) = (0, true, Vec::new());
+    loop {
+        let page = client.agent_log(name, after, follow && !first).await?;
+        first = false;
+        let came = !page.chunks.is_empty();
+        after = page.next.max(after);
+        for chunk in page.chunks {
+            if output.is_json() {
+                all.push(chunk);
+                continue;
+            }
+            for line in chunk.text.lines() {
+                output.line(format!("{} {}", chunk.at, plain(line)));
+            }
+        }
+        if came {
+            continue;
+        }
+        if !follow {
+            break;
+        }
+        // A server that does not wait must not be asked without pause.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    if output.is_json() {
+        output.json(&all);
+    }
+    Ok(())
+}
+
+async fn token(client: &Client, command: TokenCommand, output: Output) -> Result {
     match command {
         TokenCommand::Create {
             name,

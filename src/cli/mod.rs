@@ -175,7 +175,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::User(args) => user::run(args, output).await,
         Command::Bundle(args) => bundle::run(args, output).await,
         Command::Recipe(args) => match args.task {
-            recipe::RecipeTask::Apply(args) => recipe_apply::run(&args, output).await,
+            recipe::RecipeTask::Apply(args) => Box::pin(recipe_apply::run(&args, output)).await,
             recipe::RecipeTask::Read(command) => offline(output, |out| recipe::run(&command, out)),
         },
         Command::Agent(args) => Box::pin(agent::run(*args, output)).await,

@@ -1,8 +1,9 @@
 //! Agents of the inventory's nodes.
 
-use super::{Client, Result};
+use super::{Client, Result, wait_seconds};
 use crate::model::configuration::NodeConfiguration;
 use crate::wire::agents::{AgentReportView, AgentView, AssignedView, BootView, NewBoot, NewNodeToken, NodeTokenView};
+use crate::wire::runs::LogPage;
 use reqwest::Method;
 
 impl Client {
@@ -20,6 +21,16 @@ impl Client {
     /// The server's problem.
     pub async fn agent_reports(&self, name: &str) -> Result<Vec<AgentReportView>> {
         self.json(self.ask(Method::GET, &["agents", name, "reports"])).await
+    }
+
+    /// What a node's agent did after a place; waits a while for more where asked to.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn agent_log(&self, name: &str, after: i64, wait: bool) -> Result<LogPage> {
+        let request = self.ask(Method::GET, &["agents", name, "log"]);
+        self.json(request.query(&[("after", after), ("wait", wait_seconds(wait))]))
+            .await
     }
 
     /// Makes a configuration the one that a node's agent should make true.

@@ -77,6 +77,11 @@ pub struct AgentTokenRow {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// The stream of what an agent of the inventory does.
+pub fn runs_stream(node: &NodeId) -> String {
+    format!("agent/{node}")
+}
+
 impl Store {
     /// The seed of the server's signing key, made by whoever asks first and the same for every replica.
     ///
@@ -280,6 +285,7 @@ impl Tx {
             .bind(node.as_str().to_owned())
             .execute(self.conn())
             .await?;
+        self.trim_log(&runs_stream(node), 0).await?;
         let done = sqlx::query("DELETE FROM agents WHERE node = $1")
             .bind(node.as_str().to_owned())
             .execute(self.conn())

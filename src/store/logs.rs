@@ -45,6 +45,17 @@ impl Store {
         self.append(None, pieces).await
     }
 
+    /// As [`Self::append_logs`], and forgets the oldest of one stream beyond so many characters.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn append_logs_within(&self, pieces: &[Piece], stream: &str, most: i64) -> Result<()> {
+        self.append(None, pieces).await?;
+        let mut tx = self.journal().await?;
+        tx.trim_log(stream, most).await?;
+        tx.commit().await
+    }
+
     /// Appends to the log of a step, as long as its run's lease is held: what a driver that lost its run has to say is not
     /// the run's.
     ///
@@ -107,6 +118,23 @@ impl Store {
 }
 
 impl Tx {
+    /// Forgets the oldest chunks of a stream, so that no more characters are left than these.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn trim_log(&mut self, stream: &str, most: i64) -> Result<()> {
+        sqlx::query(
+            "DELETE FROM log_chunks WHERE stream = $1 AND seq <= (SELECT COALESCE(MAX(seq), 0) FROM \
+             (SELECT seq, SUM(LENGTH(text)) OVER (ORDER BY seq DESC) AS total FROM log_chunks WHERE stream = $1) AS sums \
+             WHERE total > $2)",
+        )
+        .bind(stream.to_owned())
+        .bind(most)
+        .execute(self.conn())
+        .await?;
+        Ok(())
+    }
+
     // Says whether it is there now; false where another writer took the place, which ends the transaction on PostgreSQL.
     async fn append_piece(&mut self, piece: &Piece) -> Result<bool> {
         let Piece { stream, writer, .. } = piece;

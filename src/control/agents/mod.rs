@@ -14,15 +14,27 @@ use crate::model::fault::Fault;
 use crate::model::id::NodeId;
 use crate::model::secret;
 use crate::model::signature::PublicKey;
+use crate::model::time::Timestamp;
+use crate::store::agents::runs_stream;
 use crate::store::logs::Piece;
 use crate::store::nodes::NodeRow;
-use crate::wire::agent::{LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SecretValue};
+use crate::wire::agent::{AgentLogChunk, LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SecretValue};
 use fleet::{Bell, Known, Owner, Wish};
 use proof::Proof;
 use serde_json::Value;
 use std::sync::{Arc, PoisonError};
 
 const CHUNK_LIMIT: usize = 256 * 1024;
+// What is kept of what one agent of the inventory does, in characters: some weeks of a quiet node.
+const RUNS_LIMIT: i64 = 512 * 1024;
+
+fn check_chunk(index: usize, chunk: &AgentLogChunk) -> Result<()> {
+    if chunk.text.len() <= CHUNK_LIMIT {
+        return Ok(());
+    }
+    let field = format!("chunks[{index}].text");
+    Err(ControlError::field(field, "a chunk may have 256 KiB at most"))
+}
 
 impl Control {
     /// Registers an agent's key with the node's one-time token. The same key again is the same registration.
@@ -221,18 +233,12 @@ impl Control {
     /// `not-found` for a node that is gone; `invalid-request` for a stream that is not the node's.
     pub async fn append_node_logs(&self, node: &NodeId, batch: &LogBatch) -> Result<()> {
         if matches!(self.known_node(node).await?.owner, Owner::Inventory(_)) {
-            // What these do is in their reports; their own lines stay on the machine.
-            return Ok(());
+            return self.append_agent_logs(node, batch).await;
         }
         let row = self.live_node(node).await?;
         let mut pieces = Vec::with_capacity(batch.chunks.len());
         for (index, chunk) in batch.chunks.iter().enumerate() {
-            if chunk.text.len() > CHUNK_LIMIT {
-                return Err(ControlError::field(
-                    format!("chunks[{index}].text"),
-                    "a chunk may have 256 KiB at most",
-                ));
-            }
+            check_chunk(index, chunk)?;
             let safe = |text: &str| text.len() <= 200 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
             let stream = match chunk.stream.split_once('/') {
                 Some(("service", name)) if safe(name) => service_stream(&row.stack, name),
@@ -252,11 +258,33 @@ impl Control {
                 stream,
                 writer: format!("{node}/{}/{}", chunk.writer, chunk.stream),
                 writer_seq: Some(chunk.writer_seq),
-                at: crate::model::time::Timestamp(chunk.at_ms),
+                at: Timestamp(chunk.at_ms),
                 text: chunk.text.clone(),
             });
         }
         Ok(self.store.append_logs(&pieces).await?)
+    }
+
+    // What the agent does is kept, within bounds. What its services say stays on the machine, where there is room for it.
+    async fn append_agent_logs(&self, node: &NodeId, batch: &LogBatch) -> Result<()> {
+        let stream = runs_stream(node);
+        let mut pieces = Vec::new();
+        for (index, chunk) in batch.chunks.iter().enumerate() {
+            check_chunk(index, chunk)?;
+            if chunk.stream.starts_with("converge/") && chunk.stream.len() <= 200 {
+                pieces.push(Piece {
+                    stream: stream.clone(),
+                    writer: format!("{}/{}", chunk.writer, chunk.stream),
+                    writer_seq: Some(chunk.writer_seq),
+                    at: Timestamp(chunk.at_ms),
+                    text: chunk.text.clone(),
+                });
+            }
+        }
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        Ok(self.store.append_logs_within(&pieces, &stream, RUNS_LIMIT).await?)
     }
 
     async fn live_node(&self, node: &NodeId) -> Result<NodeRow> {

@@ -5,11 +5,14 @@ use super::enrol::operators_only;
 use crate::model::actor::Actor;
 use crate::model::configuration::NodeConfiguration;
 use crate::model::fault::Fault;
-use crate::store::agents::AgentRow;
+use crate::store::agents::{AgentRow, runs_stream};
 use crate::wire::Page;
 use crate::wire::agent::{Report, StateReport};
 use crate::wire::agents::{AgentReportView, AgentView};
+use crate::wire::runs::LogPage;
 use serde_json::Value;
+
+const LOG_PAGE: i64 = 500;
 
 impl Control {
     /// Agents by name, after this one.
@@ -40,6 +43,20 @@ impl Control {
             AgentReportView { at, report: body }
         });
         Ok(reports.collect())
+    }
+
+    /// What a node's agent did after a place, in its own words; the newest of it is kept.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn agent_log(&self, _actor: &Actor, name: &str, after: i64) -> Result<LogPage> {
+        let agent = self.agent_of(name).await?;
+        let chunks = self.store.read_log(&runs_stream(&agent.node), after, LOG_PAGE).await?;
+        Ok(LogPage {
+            next: chunks.last().map_or(after, |chunk| chunk.seq),
+            chunks,
+            open: true,
+        })
     }
 
     /// Makes this configuration the one that a node's agent should make true; its agent is woken at once. Gives its hash.

@@ -2,6 +2,7 @@
 
 use super::apps::PageQuery;
 use super::page::{Paged, limit};
+use super::runs::{LogQuery, follow_log};
 use crate::http::auth::{Operator, Viewer};
 use crate::http::extract::{Json as JsonBody, Path, Query};
 use crate::http::problem::ApiError;
@@ -9,6 +10,7 @@ use crate::http::state::AppState;
 use crate::model::configuration::NodeConfiguration;
 use crate::wire::Page;
 use crate::wire::agents::{AgentReportView, AgentView, AssignedView, BootView, NewBoot, NewNodeToken, NodeTokenView};
+use crate::wire::runs::LogPage;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -40,6 +42,21 @@ pub async fn list_agent_reports(
     Path(name): Path<String>,
 ) -> Result<Json<Vec<AgentReportView>>, ApiError> {
     Ok(Json(state.control.agent_reports(&actor, &name).await?))
+}
+
+/// Reads what a node's agent did, in its own words, and waits for more where asked to. The newest 512 Ki characters are kept.
+#[utoipa::path(
+    get, path = "/api/v1/agents/{name}/log", tag = "agents", params(("name" = String, Path, description = "The node"), LogQuery),
+    security(("token" = ["viewer"])), responses((status = 200, description = "What was done after the given place", body = LogPage))
+)]
+pub async fn read_agent_log(
+    Viewer(actor): Viewer,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Result<Json<LogPage>, ApiError> {
+    let read = || state.control.agent_log(&actor, &name, query.after());
+    follow_log(&state, &query, |topic| topic.starts_with("log:agent/"), read).await
 }
 
 /// Makes a configuration the one that a node's agent should make true. The agent is woken at once.

@@ -116,6 +116,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(tokens::revoke_token))
         .routes(routes!(agents::list_agents))
         .routes(routes!(agents::list_agent_reports))
+        .routes(routes!(agents::read_agent_log))
         .routes(routes!(agents::assign_configuration))
         .routes(routes!(agents::forget_agent))
         .routes(routes!(agents::boot_node))

@@ -26,7 +26,11 @@ fn children(pid: u32) -> Vec<u32> {
 
 async fn became(server: &AgentServer, times: usize) {
     let back = || server.log("service/shop-web").matches("the agent is back").count();
-    eventually(|| format!("{times} renewals: {}", server.log("service/shop-web")), || (back() >= times).then_some(())).await;
+    eventually(
+        || format!("{times} renewals: {}", server.log("service/shop-web")),
+        || (back() >= times).then_some(()),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +53,10 @@ async fn an_agent_that_is_hung_up_on_begins_anew_and_its_services_stay_its_own()
     kill_process(pid, Signal::TERM).unwrap();
     let log = || server.log("service/shop-web");
     eventually(log, || log().contains("by signal 15").then_some(())).await;
-    let started = eventually(log, || node.processes("shop-web").first().copied().filter(|pid| *pid != service[0])).await;
+    let started = eventually(log, || {
+        node.processes("shop-web").first().copied().filter(|pid| *pid != service[0])
+    })
+    .await;
     assert!(!Path::new(&format!("/proc/{}", service[0])).exists(), "nothing is left of it");
     assert!(children(agent).contains(&started));
 }
@@ -90,7 +97,10 @@ async fn a_containers_first_process_begins_anew_with_its_agent_and_services() {
     assert_eq!(agent.len(), 1);
     hang_up(first);
     became(&server, 1).await;
-    assert_eq!((children(first), node.processes("shop-web")), (agent.clone(), service.clone()));
+    assert_eq!(
+        (children(first), node.processes("shop-web")),
+        (agent.clone(), service.clone())
+    );
 
     // The one that began anew still looks after the agent.
     kill_process(Pid::from_raw(i32::try_from(agent[0]).unwrap()).unwrap(), Signal::KILL).unwrap();

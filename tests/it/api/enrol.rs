@@ -246,6 +246,54 @@ async fn an_agent_is_told_what_its_nodes_roles_say_and_told_again_when_they_chan
 }
 
 #[tokio::test]
+async fn what_an_agent_does_is_kept_in_its_own_words_within_bounds() {
+    for database in TestDatabase::both().await {
+        let server = Server::on(database).await;
+        let (_, operator) = operator(&server).await;
+        let machine = enrolled(&server, &operator).await;
+        let say = async |number: i64, stream: &str, text: &str| {
+            let chunk =
+                json!({ "stream": stream, "writer": "w", "writer_seq": number, "at_ms": 1_800_000_000_000_i64, "text": text });
+            let batch = Ask::post("/agent/v1/logs").json(&json!({ "chunks": [chunk] }));
+            server.clock.advance(1000);
+            let answer = server.send(machine.sign(&server, batch)).await;
+            assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer:?}");
+        };
+        let log = async |after: i64| {
+            let path = format!("/api/v1/agents/web-1/log?after={after}");
+            server.send(Ask::get(&path).token(&operator)).await.json()
+        };
+        say(1, "converge/sha256:1", "Applying 3 states\n").await;
+        say(1, "service/web", "GET /\n").await;
+        say(2, "converge/sha256:1", "Everything is as it should be\n").await;
+        say(2, "converge/sha256:1", "Everything is as it should be\n").await;
+        let first = log(0).await;
+        let texts: Vec<&str> = first["chunks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| c["text"].as_str().unwrap())
+            .collect();
+        assert_eq!(texts, ["Applying 3 states\n", "Everything is as it should be\n"]);
+        assert_eq!(log(first["next"].as_i64().unwrap()).await["chunks"], json!([]));
+
+        let long = "x".repeat(100 * 1024);
+        for number in 3..13 {
+            say(number, "converge/sha256:2", &long).await;
+        }
+        let kept = log(0).await;
+        let chunks = kept["chunks"].as_array().unwrap();
+        assert_eq!(chunks.len(), 5, "no more than 512 KiB");
+        assert_eq!(chunks[4]["seq"], 12, "the newest stay in their places");
+
+        let forget = Ask::new("DELETE", "/api/v1/agents/web-1").token(&operator);
+        assert!(server.send(forget).await.status.is_success());
+        let path = "/api/v1/agents/web-1/log";
+        assert_eq!(server.send(Ask::get(path).token(&operator)).await.problem(), "not-found");
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_loses_its_last_role_is_asked_nothing_and_what_was_assigned_by_hand_stays() {
     for database in TestDatabase::both().await {
         let server = Server::on(database).await;

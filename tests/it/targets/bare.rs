@@ -246,6 +246,13 @@ async fn a_machine_whose_kernel_is_told_an_address_becomes_the_node() {
     assert_eq!(machine.output("hostname").trim(), "till-2");
     assert!(machine.output("cat /var/lib/cloud/data/instance-id").starts_with("iid-"));
     service(&machine);
+    let log = server.good(&["node", "log", "till-2"]);
+    assert!(
+        log.contains("Applying 3 states") && log.contains("Everything is as it should be"),
+        "{log}"
+    );
+    let changes = server.good(&["node", "reports", "till-2", "--changes"]);
+    assert!(changes.contains("till-receipt: changed, intentional, written"), "{changes}");
     // Whoever finds the address later cannot become the node, and nobody finds it in the log.
     let token = seed.trim_end_matches('/').rsplit('/').next().unwrap();
     let log = server.log();
