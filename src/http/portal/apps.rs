@@ -18,7 +18,7 @@ use crate::wire::problem::Problem;
 use crate::wire::stacks::StackView;
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
@@ -77,6 +77,13 @@ async fn show(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     let control = &state.control;
+    let app = match control.show_app(&actor, &name, None).await {
+        // What was removed still has its history.
+        Err(error) if error.fault.code == "not-found" && control.app_versions(&actor, &name).await.is_ok() => {
+            return Ok(Redirect::to(&format!("/apps/{name}/versions")).into_response());
+        }
+        shown => shown?,
+    };
     let filter = StackFilter {
         text: Some(name.clone()),
         limit: 100,
@@ -87,7 +94,7 @@ async fn show(
         ..Where::default()
     };
     let mut page = AppPage {
-        app: control.show_app(&actor, &name, None).await?,
+        app,
         apps: control.list_apps(&actor, None, None).await?,
         stacks: control.list_stacks(&actor, &filter).await?.items,
         running: control.running(&actor, here).await?,
@@ -123,6 +130,7 @@ pub fn app_page(look: &Look, actor: &Actor, page: &AppPage) -> Response {
         "app": page.app,
         "spec": descriptor["spec"],
         "tags": descriptor["metadata"]["tags"],
+        "links": descriptor["metadata"]["links"],
         "graph": graph::around(&page.app, &page.apps),
         "stacks": page.stacks,
         "matrix": matrix::of(&page.running),
@@ -210,5 +218,6 @@ async fn remove(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     state.control.remove_app(&actor, &name, None).await?;
-    Ok(super::view::done("/apps", "removed"))
+    // Where one click brings it back.
+    Ok(super::view::done(&format!("/apps/{name}/versions"), "removed"))
 }

@@ -83,6 +83,7 @@ async fn apps_are_found_by_words_and_by_queries_and_half_a_query_is_no_error() {
 async fn an_apps_page_says_what_runs_where_and_when() {
     let desk = Desk::with(&[descriptor("shop", "Shop", &[])]).await;
     let mut with_schedule = descriptor("shop", "Shop", &[]);
+    with_schedule["metadata"]["links"] = json!([{"url": "https://wiki.example.org/shop", "title": "Runbook"}]);
     with_schedule["spec"]["defaultRef"] = json!("v1");
     with_schedule["spec"]["schedules"] = json!({"nightly": {"cron": "15 3 * * *", "command": ["./digest"]}});
     let text = with_schedule.to_string();
@@ -123,6 +124,7 @@ async fn an_apps_page_says_what_runs_where_and_when() {
             "15 3 * * *",
             "no recipe runs it",
             "2 nodes",
+            "href=\"https://wiki.example.org/shop\"",
         ],
     );
     holds(&desk.get("/apps").await, &["2 nodes in production", "1 not as declared"]);

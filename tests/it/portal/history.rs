@@ -90,12 +90,18 @@ async fn a_version_that_is_not_valid_any_more_says_why_above_the_history() {
         &refused,
         &["It would not be accepted today", "class=\"finding bad\"", "mail", "id=\"v2\""],
     );
+    let looked = server.send(page(Ask::get("/apps/mail")).session(&session)).await;
+    assert_eq!(looked.header("location"), "/apps/mail/versions", "its history stays");
+    let never = server.send(page(Ask::get("/apps/never")).session(&session)).await;
+    assert_eq!(never.status, 404);
     let gone = server.send(page(Ask::get("/apps/mail/versions")).session(&session)).await;
     holds(&gone, &["not in the inventory any more", "removed", "Restore version 1"]);
     let back = server
         .send(form("/apps/mail/restore", "version=1&present=2").session(&session))
         .await;
     assert_eq!(back.header("location"), "/apps/mail?said=restored");
+    let removed = server.send(form("/apps/mail/remove", "").session(&session)).await;
+    assert_eq!(removed.header("location"), "/apps/mail/versions?said=removed");
     let rubbish = server.send(form("/apps/mail/restore", "version=x").session(&session)).await;
     assert_eq!(rubbish.status, 400);
 }
