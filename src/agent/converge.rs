@@ -303,6 +303,7 @@ impl Run<'_> {
         let took_ms = millis(began);
         let took = show_length(took_ms);
         let did_something = matches!(applied, Ok(Done::Changed(_)));
+        let mut is_true = true;
         match applied {
             Ok(Done::Unchanged) => {
                 if !again {
@@ -323,9 +324,11 @@ impl Run<'_> {
                 self.say(&format!("{}: differs and is left as it is, {note}", state.title));
                 let note = self.hands.veil.cover(&note).into_owned();
                 self.note(StateReport {
+                    drift: self.enforced.drift(state).to_owned(),
                     diff: self.hands.take_diff(),
                     ..outcome(&state.id, "differs", &note, took_ms)
                 });
+                is_true = false;
             }
             Ok(Done::Changed(note)) => {
                 let drift = self.enforced.drift(state);
@@ -357,7 +360,9 @@ impl Run<'_> {
                 return Err(fault);
             }
         }
-        self.enforced.note(state);
+        if is_true {
+            self.enforced.note(state);
+        }
         self.journal.current = None;
         self.journal.done.insert(state.id.clone());
         if did_something {

@@ -4,6 +4,7 @@
 
 use super::Outcome;
 use super::converge::{Assigned, check};
+use super::drift::Enforced;
 use super::folder::Folder;
 use super::states::{Done, Hands};
 use crate::model::configuration::StateBody;
@@ -33,6 +34,7 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
         return outcome;
     }
     let stream = "plan";
+    let enforced = Enforced::load(&hands.folder);
     let mut changed = BTreeSet::new();
     let mut owed = BTreeSet::new();
     for state in &configuration.states {
@@ -74,6 +76,10 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
                 ("would_fail", note)
             }
         };
+        let drift = match what {
+            "would_change" | "differs" => enforced.drift(state),
+            _ => "",
+        };
         let note = hands.veil.cover(&note).into_owned();
         if what != "skipped" {
             hands
@@ -88,7 +94,7 @@ async fn look(hands: &Hands, assigned: &Assigned) -> Outcome {
             outcome: what.to_owned(),
             note,
             took_ms: i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX),
-            drift: String::new(),
+            drift: drift.to_owned(),
             diff,
         });
     }

@@ -62,7 +62,7 @@ pub(super) async fn work(
                     }
                     continue;
                 }
-                if options.audit {
+                if options.audit || wanted.configuration.as_ref().is_some_and(|c| c.audit) {
                     let outcome = plan::plan(hands, &wanted).await;
                     reports.add(audited(&wanted, outcome.clone()));
                     if options.once {

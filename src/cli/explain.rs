@@ -3,6 +3,7 @@
 use super::Result;
 use super::output::{Output, Table};
 use crate::model::fault::{CATALOGUE, CodeEntry, Fault, Turn, explain};
+use crate::recipes::lint::CODES;
 use clap::Args;
 use std::process::ExitCode;
 
@@ -23,16 +24,24 @@ pub fn run(args: &ExplainArgs, output: Output) -> Result {
         for entry in CATALOGUE {
             table.row([entry.code.to_owned(), entry.title.to_owned()]);
         }
+        for (code, meaning) in CODES {
+            table.row([(*code).to_owned(), first_sentence(meaning).to_owned()]);
+        }
         output.table(CATALOGUE, &table);
         return Ok(ExitCode::SUCCESS);
     };
     // People paste what they see.
-    let wanted = code.trim().trim_start_matches("error[").trim_end_matches(']');
+    let wanted = code.trim().trim_start_matches("error[").trim_start_matches("warning[");
+    let wanted = wanted.trim_end_matches(']');
+    if let Some((code, meaning)) = CODES.iter().find(|(code, _)| *code == wanted && explain(code).is_none()) {
+        let told = serde_json::json!({ "code": code, "explanation": meaning });
+        output.result(&told, || format!("{code}: a warning about a recipe\n\n{meaning}"));
+        return Ok(ExitCode::SUCCESS);
+    }
     let entry = explain(wanted).ok_or_else(|| {
-        let nearest = CATALOGUE
-            .iter()
-            .map(|entry| (strsim::damerau_levenshtein(wanted, entry.code), entry.code))
-            .min();
+        let warnings = CODES.iter().map(|(code, _)| *code);
+        let all = CATALOGUE.iter().map(|entry| entry.code).chain(warnings);
+        let nearest = all.map(|code| (strsim::damerau_levenshtein(wanted, code), code)).min();
         let mut fault = Fault::new("not-found", format!("There is no code `{wanted}`"));
         if let Some((distance, near)) = nearest
             && distance <= 4
@@ -43,6 +52,10 @@ pub fn run(args: &ExplainArgs, output: Output) -> Result {
     })?;
     output.result(entry, || text(entry));
     Ok(ExitCode::SUCCESS)
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.split_once(". ").map_or(text, |(first, _)| first).trim_end_matches('.')
 }
 
 fn text(entry: &CodeEntry) -> String {

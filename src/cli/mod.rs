@@ -24,6 +24,7 @@ pub mod recipe;
 mod recipe_apply;
 mod run;
 mod search;
+mod secret;
 pub mod serve;
 mod stack;
 mod start;
@@ -97,6 +98,8 @@ enum Command {
     Login(login::LoginArgs),
     /// Make and revoke your API tokens
     Token(token::TokenArgs),
+    /// Keep secrets for nodes of the inventory; their values are never shown
+    Secret(secret::SecretArgs),
     /// Make accounts and sign-in links
     User(user::UserArgs),
     /// Keep recipes as bundles, promote one to an environment, and see what a change would touch
@@ -172,6 +175,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Run(args) => run::run(args, output).await,
         Command::Login(args) => login::run(args, output).await,
         Command::Token(args) => token::run(args, output).await,
+        Command::Secret(args) => secret::run(args, output).await,
         Command::User(args) => user::run(args, output).await,
         Command::Bundle(args) => bundle::run(args, output).await,
         Command::Recipe(args) => match args.task {

@@ -9,6 +9,7 @@ mod bundles;
 mod interop;
 mod inventory;
 mod runs;
+mod secrets;
 mod stacks;
 mod users;
 

@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod keeper;
 pub mod runs;
 pub mod search;
+pub mod secrets;
 pub mod stacks;
 pub mod users;
 

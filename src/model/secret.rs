@@ -34,6 +34,13 @@ pub fn hash_all(mut reader: impl Read) -> io::Result<(u64, String)> {
     }
 }
 
+/// Whether a secret may have this name: words joined by `/`, such as `shop/env/SESSION_KEY`.
+pub fn is_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let word = |word: &str| word.bytes().all(good) && word.bytes().any(|byte| byte.is_ascii_alphanumeric());
+    name.len() <= 200 && name.split('/').all(word)
+}
+
 /// Bytes as hexadecimal digits behind a prefix.
 pub fn hex(prefix: &str, bytes: &[u8]) -> String {
     bytes.iter().fold(prefix.to_owned(), |mut text, byte| {

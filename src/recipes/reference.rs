@@ -106,7 +106,16 @@ fn language(text: &mut String) {
     text.push_str(
         "\n`search(\"role:web AND datacenter:\" ~ dc.name)` gives the nodes that a query finds, sorted by name, at most 1,000; a\n\
          second argument is another kind than `node`. The configuration remembers the question, and is compiled again when\n\
-         the answer changes. Templates have fuel and may make at most 1 MiB of text, so none runs for ever or eats memory.\n",
+         the answer changes. Templates have fuel and may make at most 1 MiB of text, so none runs for ever or eats memory.\n\n\
+         ## Secrets\n\n\
+         A secret is named, never written: `{secret: NAME}` as a value of `env` or as a `password`. An app names its own, such as\n\
+         `shop/env/SESSION_KEY`; a stack makes those up, and for nodes of the inventory people give them with `greenroom secret set NAME\n\
+         --environment production < FILE`. The recipes of a role may name any secret that people gave. The server keeps values sealed\n\
+         and hands one only to a node whose configuration names it, at the moment of use; no configuration, log, report or plan\n\
+         shows it.\n\n\
+         ## Only looking\n\n\
+         `audit: true` on a state, in a node's `spec`, or `--audit` of its agent: what differs is reported, as changed from outside\n\
+         (`corrective`) or newly wanted (`intentional`), and left as it is.\n",
     );
 }
 

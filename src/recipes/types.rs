@@ -130,11 +130,12 @@ pub static COMMON: &[Field] = &[
     FILE_EXISTS,
     PORT_OPEN,
     CHANGED,
+    AFTER,
     SAFE_IN_PLAN,
     RESTARTS,
     NOTIFY,
     SUBSCRIBE,
-    REPORT_ONLY,
+    AUDIT,
     TARGETS,
 ];
 const ID: Field = optional(
@@ -178,6 +179,11 @@ const CHANGED: Field = optional(
     Shape::Text(&rules::LINE),
     "Apply only if the state of this id changed something in this run",
 );
+const AFTER: Field = optional(
+    "after",
+    IDS,
+    "Ids of states that come first although they are written later; otherwise the order is that in which states are written",
+);
 const RESTARTS: Field = optional(
     "restarts",
     IDS,
@@ -218,7 +224,7 @@ const SUBSCRIBE: Field = optional(
     IDS,
     "Ids of states whose changes restart this service, or run this program; the other way round of `notify`",
 );
-const REPORT_ONLY: Field = optional(
+const AUDIT: Field = optional(
     "audit",
     Shape::Bool,
     "Whether it is only looked at: what differs is reported and left as it is",

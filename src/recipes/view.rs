@@ -24,6 +24,9 @@ pub struct View {
     /// Whether databases of this environment may be restored over what they hold.
     #[serde(default)]
     pub restorable: bool,
+    /// Whether the node's agent only looks.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
     /// The datacenter; a stack's node may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datacenter: Option<DatacenterView>,
@@ -194,6 +197,7 @@ impl View {
             },
             environment: "local".to_owned(),
             restorable: false,
+            audit: false,
             datacenter: None,
             stack: None,
             run_list,
@@ -274,6 +278,7 @@ impl View {
             },
             environment: "staging".to_owned(),
             restorable: true,
+            audit: false,
             datacenter: None,
             stack: Some(StackView {
                 id: "stack-example".to_owned(),

@@ -120,6 +120,7 @@ pub fn of_node(inventory: &Inventory, node: &Node, facts: Value, commits: &Commi
         },
         environment: node.spec.environment.as_str().to_owned(),
         restorable: environment.is_some_and(|environment| environment.spec.restorable),
+        audit: node.spec.audit,
         datacenter: datacenter.map(|datacenter| DatacenterView {
             name: datacenter.name().as_str().to_owned(),
             standby_for: datacenter.spec.standby_for.as_ref().map(ToString::to_string),

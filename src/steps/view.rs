@@ -230,6 +230,7 @@ fn build(
         },
         environment: STAGING.to_owned(),
         restorable: true,
+        audit: false,
         datacenter: None,
         stack: Some(StackView {
             id: stack.as_str().to_owned(),

@@ -14,6 +14,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (7, "app_history", include_str!("../../migrations/0007_app_history.sql")),
     (8, "boots", include_str!("../../migrations/0008_boots.sql")),
     (9, "agents", include_str!("../../migrations/0009_agents.sql")),
+    (10, "named_secrets", include_str!("../../migrations/0010_named_secrets.sql")),
 ];
 
 /// What brings a database up to date.

@@ -25,6 +25,7 @@ pub mod nodes;
 pub mod objects;
 pub mod runs;
 pub mod search;
+pub mod secrets;
 pub mod stacks;
 pub mod users;
 pub mod vault;

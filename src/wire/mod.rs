@@ -9,6 +9,7 @@ pub mod configurations;
 pub mod inventory;
 pub mod problem;
 pub mod runs;
+pub mod secrets;
 pub mod stacks;
 
 use serde::{Deserialize, Serialize};

@@ -7,11 +7,11 @@ use super::{Done, Hands, io_fault, mode_bits};
 use crate::machine::files;
 use crate::model::configuration::{AptRepository, Archive, Download};
 use crate::model::fault::Fault;
-use crate::model::secret::hex;
+use crate::model::secret::{hash_all, hex};
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -190,16 +190,8 @@ impl Drop for Fetched {
     }
 }
 
-pub(super) fn hash_of(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex("", &hash.finalize())),
-            count => hash.update(&buffer[..count]),
-        }
-    }
+pub(super) fn hash_of(path: &Path) -> io::Result<String> {
+    hash_all(File::open(path)?).map(|(_, hash)| hash)
 }
 
 fn wrong_hash(from: &str, wanted: &str, found: &str) -> Fault {

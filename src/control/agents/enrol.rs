@@ -179,7 +179,7 @@ pub(super) fn new_token(
     }
 }
 
-pub(super) fn operators_only(actor: &Actor) -> Result<()> {
+pub(in crate::control) fn operators_only(actor: &Actor) -> Result<()> {
     if actor.role().is_some_and(|role| role >= Role::Operator) {
         return Ok(());
     }

@@ -19,6 +19,7 @@ use crate::store::agents::runs_stream;
 use crate::store::logs::Piece;
 use crate::store::nodes::NodeRow;
 use crate::wire::agent::{AgentLogChunk, LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SecretValue};
+pub(super) use enrol::operators_only;
 use fleet::{Bell, Known, Owner, Wish};
 use proof::Proof;
 use serde_json::Value;
@@ -181,11 +182,14 @@ impl Control {
         Ok(())
     }
 
-    /// A secret of the node's stack.
+    /// A secret of the node's stack, or one that its configuration names where it is a node of the inventory.
     ///
     /// # Errors
     /// `not-found`.
     pub async fn node_secret(&self, node: &NodeId, name: &str) -> Result<SecretValue> {
+        if let Owner::Inventory(node_name) = &self.known_node(node).await?.owner {
+            return self.inventory_secret(node, node_name, name).await;
+        }
         let row = self.live_node(node).await?;
         let value = self
             .store

@@ -13,6 +13,7 @@ pub mod page;
 pub mod reference;
 pub mod runs;
 pub mod search;
+pub mod secrets;
 pub mod stacks;
 pub mod tokens;
 pub mod users;
@@ -122,6 +123,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(agents::boot_node))
         .routes(routes!(agents::list_node_tokens, agents::create_node_token))
         .routes(routes!(agents::revoke_node_token))
+        .routes(routes!(secrets::list_secrets, secrets::save_secret, secrets::remove_secret))
         .routes(routes!(users::list_users, users::create_user))
         .routes(routes!(users::change_user))
         .routes(routes!(users::create_login_link))

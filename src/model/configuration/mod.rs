@@ -11,7 +11,7 @@ pub use machine::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What a node should be: states in the order they are applied.
@@ -22,6 +22,9 @@ pub struct NodeConfiguration {
     /// Whether databases of the node's environment may be restored over what they hold. An agent refuses to restore without.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restorable: bool,
+    /// Whether everything is only looked at: what differs is reported and left as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
     /// The states, in written order.
     pub states: Vec<State>,
 }
@@ -34,6 +37,7 @@ impl NodeConfiguration {
     pub const fn empty(restorable: bool) -> Self {
         Self {
             restorable,
+            audit: false,
             format: Self::FORMAT,
             states: Vec::new(),
         }
@@ -418,7 +422,29 @@ pub enum StateBody {
     WaitFor(WaitFor),
 }
 
+impl NodeConfiguration {
+    /// Names of the secrets that making it true needs.
+    pub fn secrets(&self) -> BTreeSet<&str> {
+        self.states.iter().flat_map(|state| state.body.secrets()).collect()
+    }
+}
+
 impl StateBody {
+    fn secrets(&self) -> Vec<&str> {
+        match self {
+            Self::Execute { env, .. } | Self::Service { env, .. } => env.values().flat_map(EnvValue::secrets).collect(),
+            Self::Database {
+                engine: DatabaseEngine::Postgres { password, .. },
+                ..
+            }
+            | Self::DatabaseUser(DatabaseUser {
+                password: Some(password),
+                ..
+            }) => password.secrets(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The state type's name in recipes.
     pub const fn type_name(&self) -> &'static str {
         match self {

@@ -29,6 +29,9 @@ pub struct NodeSpec {
     /// Values for templates, over those of every other layer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: Values,
+    /// Its agent changes nothing and reports what differs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub audit: bool,
     /// Somebody works on it: nothing is changed and it serves nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<Maintenance>,

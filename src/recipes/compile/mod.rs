@@ -4,6 +4,7 @@
 //! gives the same bytes. Paths outside the node's own folder are refused here, and again by the agent.
 
 mod expand;
+mod order;
 mod owner;
 mod render;
 mod scope;
@@ -28,6 +29,8 @@ const MAX_STATES: usize = 20_000;
 const MAX_FINDINGS: usize = 100;
 // Stands among a state's notifications until the state it names is known and gets the notification instead.
 const SUBSCRIBES: &str = "subscribes";
+// Stands among the notifications of a state until its owner's states are put in order.
+const AFTER: &str = "after";
 
 /// What a compile yields.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +85,7 @@ pub fn compile_with(bundle: &Bundle, view: &View, search: Arc<dyn Search>) -> Re
             }
             Err(problems) => findings.extend(problems),
         }
+        order::put_in_order(&mut states, first, &mut findings);
         subscribe(&mut states[first..], &mut findings);
         check_references(&states[first..], owner.shown(), &mut findings);
     }
@@ -93,6 +97,7 @@ pub fn compile_with(bundle: &Bundle, view: &View, search: Arc<dyn Search>) -> Re
         configuration: NodeConfiguration {
             format: NodeConfiguration::FORMAT,
             restorable: view.restorable,
+            audit: view.audit,
             states,
         },
         warnings: findings,

@@ -25,6 +25,8 @@ pub struct Scope {
     pub dir: String,
     /// Names of the secrets that it may use.
     secrets: BTreeSet<String>,
+    // Whether it may also name secrets that people gave the server: the node's own recipes, which no stack has.
+    names_any: bool,
 }
 
 impl Scope {
@@ -41,6 +43,7 @@ impl Scope {
                 base: Value::from(Serde(&base)),
                 dir: view.node.confined_to.clone().unwrap_or_else(|| "/".to_owned()),
                 secrets: BTreeSet::new(),
+                names_any: view.stack.is_none(),
             });
         };
         let descriptor = &app.descriptor;
@@ -88,6 +91,7 @@ impl Scope {
             base: Value::from(Serde(&base)),
             dir,
             secrets,
+            names_any: false,
         })
     }
 
@@ -127,9 +131,9 @@ impl Scope {
         }
     }
 
-    /// A reference to a secret of this app.
+    /// A reference to a secret: one of this app's own, or for the node's own recipes one that people gave the server.
     pub fn secret(&self, name: &str) -> Result<EnvValue, String> {
-        if self.secrets.contains(name) {
+        if self.secrets.contains(name) || self.names_any && crate::model::secret::is_name(name) {
             return Ok(EnvValue::Secret { secret: name.to_owned() });
         }
         Err(format!("there is no secret {} here", crate::recipes::tree::shown(name)))

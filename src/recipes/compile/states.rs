@@ -124,6 +124,12 @@ impl Decoder<'_> {
             state: reference(id),
             now: false,
         }));
+        let after = self.list("after").unwrap_or_default();
+        all.extend(after.iter().map(|id| Notification {
+            verb: super::AFTER.to_owned(),
+            state: reference(id),
+            now: false,
+        }));
         all
     }
 

@@ -151,6 +151,7 @@ static NODE_SPEC: Record = Record {
             "Where it is reached, by network, such as `private` and `public`",
         ),
         optional("values", VALUES, VALUES_DOC),
+        optional("audit", Shape::Bool, "Its agent changes nothing and reports what differs"),
         optional(
             "maintenance",
             Shape::Record(&MAINTENANCE),

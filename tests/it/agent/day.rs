@@ -120,3 +120,44 @@ async fn a_server_that_is_busy_is_left_alone_for_as_long_as_it_asks() {
     );
     server.applied(&hash).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_only_looked_at_says_what_differs_and_stays_as_it_is() {
+    let server = AgentServer::start().await;
+    let node = Node::new(&server).start();
+    let states = motd(&node, "one");
+    let looked_at = server.want_all(json!({ "format": 1, "audit": true, "states": states }), 0);
+    let report = server.result(&looked_at, 0).await;
+    assert_eq!(report.outcome, ReportOutcome::Audited, "{report:#?}");
+    let said: Vec<&str> = report.states.iter().map(|s| s.outcome.as_str()).collect();
+    assert_eq!((said, drift(&report)), (vec!["would_change"], vec!["intentional"]));
+    assert_eq!(told(&node), "");
+    // Nobody only looks any more; later it is looked at again, and someone has meddled.
+    let applied = server.want(&states, 1);
+    server.applied(&applied).await;
+    std::fs::write(node.path("apps/motd"), "meddled").unwrap();
+    let again = server.want_all(json!({ "format": 1, "audit": true, "states": states }), 2);
+    let report = server.result(&again, 1).await;
+    assert_eq!(drift(&report), ["corrective"], "{report:#?}");
+    assert_eq!(told(&node), "meddled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_is_only_looked_at_says_why_it_differs() {
+    let server = AgentServer::start().await;
+    let node = Node::new(&server).start();
+    let mut states = motd(&node, "one");
+    let hash = server.want(&states, 0);
+    server.applied(&hash).await;
+    std::fs::write(node.path("apps/motd"), "meddled").unwrap();
+    states[0]["audit"] = json!(true);
+    let hash = server.want(&states, 1);
+    let report = server.applied(&hash).await;
+    let state = &report.states[0];
+    assert_eq!(
+        (state.outcome.as_str(), state.drift.as_str()),
+        ("differs", "corrective"),
+        "{report:#?}"
+    );
+    assert_eq!(told(&node), "meddled");
+}

@@ -121,7 +121,12 @@ impl AgentServer {
 
     /// Wants these states; `wish` makes it another wish for the same ones.
     pub fn want(&self, states: &Value, wish: u32) -> String {
-        let configuration: NodeConfiguration = serde_json::from_value(json!({ "format": 1, "states": states })).unwrap();
+        self.want_all(json!({ "format": 1, "states": states }), wish)
+    }
+
+    /// Wants this whole configuration.
+    pub fn want_all(&self, configuration: Value, wish: u32) -> String {
+        let configuration: NodeConfiguration = serde_json::from_value(configuration).unwrap();
         let hash = configuration.hash().unwrap();
         let body = String::from_utf8(configuration.canonical().unwrap()).unwrap();
         self.told.lock().unwrap().configuration = Some((format!("\"{hash};{wish}\""), body));

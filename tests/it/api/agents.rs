@@ -69,6 +69,7 @@ async fn want(server: &Server, node: &Node, states: &NodeConfiguration) -> Strin
 
 const EMPTY: NodeConfiguration = NodeConfiguration {
     restorable: false,
+    audit: false,
     format: 1,
     states: Vec::new(),
 };

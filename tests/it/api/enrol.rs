@@ -8,23 +8,23 @@ use greenroom::model::actor::{Actor, Role};
 use greenroom::model::signature::SigningKey;
 use serde_json::{Value, json};
 
-struct Machine {
-    key: SigningKey,
-    name: &'static str,
-    id: String,
+pub(super) struct Machine {
+    pub(super) key: SigningKey,
+    pub(super) name: &'static str,
+    pub(super) id: String,
 }
 
-fn key(digit: char) -> SigningKey {
+pub(super) fn key(digit: char) -> SigningKey {
     SigningKey::from_seed(&digit.to_string().repeat(64)).unwrap()
 }
 
 impl Machine {
-    fn sign(&self, server: &Server, ask: Ask) -> Ask {
+    pub(super) fn sign(&self, server: &Server, ask: Ask) -> Ask {
         ask.signed(&self.key, &self.id, server.clock.now())
     }
 }
 
-fn register(server: &Server, token: &str, name: &str, key: &SigningKey) -> Ask {
+pub(super) fn register(server: &Server, token: &str, name: &str, key: &SigningKey) -> Ask {
     let body = json!({ "name": name, "key": key.public().to_string(), "facts": { "agent": "0.1.0" } });
     let ask = Ask::post("/agent/v1/register").token(token).json(&body);
     ask.signed(key, "nod_00000000000000000000000000000000", server.clock.now())
@@ -39,14 +39,14 @@ async fn place(server: &Server, operator: &str) {
     }
 }
 
-async fn operator(server: &Server) -> (Actor, String) {
+pub(super) async fn operator(server: &Server) -> (Actor, String) {
     let (actor, _) = server.account("ops", Role::Operator).await;
     let token = server.token(&actor).await;
     place(server, &token).await;
     (actor, token)
 }
 
-async fn token(server: &Server, operator: &str, uses: i64) -> Value {
+pub(super) async fn token(server: &Server, operator: &str, uses: i64) -> Value {
     let wanted = json!({ "name": "web-*", "environment": "production", "datacenter": "dc1", "uses": uses, "ttl": "1h" });
     let answer = server
         .send(Ask::post("/api/v1/node-tokens").token(operator).json(&wanted))
@@ -55,7 +55,7 @@ async fn token(server: &Server, operator: &str, uses: i64) -> Value {
     answer.json()
 }
 
-async fn enrolled(server: &Server, operator: &str) -> Machine {
+pub(super) async fn enrolled(server: &Server, operator: &str) -> Machine {
     let secret = token(server, operator, 1).await["secret"].as_str().unwrap().to_owned();
     let key = key('5');
     let answer = server.send(register(server, &secret, "web-1", &key)).await;
@@ -377,4 +377,32 @@ async fn maintenance_is_told_and_a_forgotten_agent_is_no_longer_believed() {
         StatusCode::NO_CONTENT
     );
     assert_eq!(server.send(ask()).await.problem(), "not-signed-in");
+}
+
+#[tokio::test]
+async fn a_node_that_is_only_looked_at_is_told_so() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let machine = enrolled(&server, &operator).await;
+    let object = json!({ "apiVersion": "greenroom/v1", "kind": "Role", "metadata": { "name": "web" },
+        "spec": { "recipes": [{ "name": "redis" }] } });
+    let saved = server
+        .send(Ask::new("PUT", "/api/v1/roles/web").token(&operator).json(&object))
+        .await;
+    assert!(saved.status.is_success(), "{saved:?}");
+    for (version, audit) in [("\"1\"", true), ("\"2\"", false)] {
+        let spec = json!({ "environment": "production", "datacenter": "dc1", "roles": ["web"], "audit": audit });
+        let object = json!({ "apiVersion": "greenroom/v1", "kind": "Node", "metadata": { "name": "web-1" }, "spec": spec });
+        let ask = Ask::new("PUT", "/api/v1/nodes/web-1")
+            .token(&operator)
+            .header("if-match", version);
+        let saved = server.send(ask.json(&object)).await;
+        assert!(saved.status.is_success(), "{saved:?}");
+        server.control.deliver_configuration("web-1").await.unwrap();
+        let told = server
+            .send(machine.sign(&server, Ask::get("/agent/v1/configuration")))
+            .await
+            .json();
+        assert_eq!(told["audit"].as_bool().unwrap_or_default(), audit, "{told}");
+    }
 }

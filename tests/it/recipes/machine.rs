@@ -162,3 +162,42 @@ fn what_fits_nothing_is_said_with_its_place() {
         assert!(found.contains(message) && place, "{text}\n{found}");
     }
 }
+
+#[test]
+fn a_state_that_comes_after_others_waits_for_them_and_the_rest_stays_as_written() {
+    let recipe = |states: &str| format!("recipe: command-app\ndescription: In order\nstates:\n{states}");
+    let file = |name: &str, more: &str| format!("  - file: {{id: {name}, path: /etc/{name}, content: x{more}}}\n");
+    let states = [
+        file("a", ", after: [file/c]"),
+        file("b", ""),
+        file("c", ", after: [file/d]"),
+        file("d", ""),
+        file("e", ""),
+    ];
+    let all = compiled(&recipe(&states.concat()), |_| {}).unwrap();
+    let order: Vec<&str> = all.states.iter().map(|state| state.id.as_str()).collect();
+    assert_eq!(
+        order,
+        ["shop/file/b", "shop/file/d", "shop/file/c", "shop/file/a", "shop/file/e"]
+    );
+    assert!(all.states.iter().all(|state| state.notify.is_empty()));
+
+    let states = [
+        file("a", ", after: [file/b]"),
+        file("b", ", after: [file/a]"),
+        file("c", ", after: [file/a]"),
+    ];
+    let found = compiled(&recipe(&states.concat()), |_| {}).unwrap_err();
+    let told: Vec<(&str, usize)> = found.iter().map(|d| (d.code.as_str(), d.line as usize)).collect();
+    assert_eq!(told, [("state-cycle", 4), ("state-cycle", 5)], "{found:?}");
+    assert!(
+        found[0].message.contains("shop/file/a after shop/file/b after shop/file/a"),
+        "{found:?}"
+    );
+
+    let found = compiled(&recipe(&file("a", ", after: [file/none]")), |_| {}).unwrap_err();
+    assert!(
+        found[0].code == "unknown-state" && found[0].message.contains("`after` names"),
+        "{found:?}"
+    );
+}

@@ -59,6 +59,7 @@ async fn going_back_to_a_configuration_forgets_the_old_report_about_it() {
         let (stack, node) = node(&store).await;
         let body = NodeConfiguration {
             restorable: false,
+            audit: false,
             format: 1,
             states: vec![],
         };

@@ -4,8 +4,11 @@
 use super::containers::{self, Container};
 use super::text;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 const AGENT: &str = "greenroom agent --once --offline --configuration /var/lib/configuration.json";
+
+const FOLDER: &str = "/var/lib/greenroom-agent";
 
 fn states() -> Value {
     json!([
@@ -64,6 +67,35 @@ fn server(image: &str) -> Container {
     server
 }
 
+fn outcomes(told: &str) -> BTreeMap<String, String> {
+    let told: Value = serde_json::from_str(told).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let states = told["states"].as_array().cloned().unwrap_or_default();
+    states.iter().map(|s| (text(&s["id"]), text(&s["outcome"]))).collect()
+}
+
+fn plan(server: &Container) -> BTreeMap<String, String> {
+    let said = server.run("greenroom agent --plan --json --offline --configuration /var/lib/configuration.json");
+    assert_eq!(said.status.code(), Some(2), "{}", text(&said));
+    outcomes(&String::from_utf8_lossy(&said.stdout))
+}
+
+// Whether what the plan said is what happened, where it said that it knew.
+fn foretold(server: &Container, planned: &BTreeMap<String, String>) {
+    let done = outcomes(&server.output(&format!("cat {FOLDER}/journal")));
+    let said = |of: &BTreeMap<String, String>, id: &str| of.get(id).map_or("unchanged", String::as_str).to_owned();
+    for id in planned.keys().chain(done.keys()) {
+        let (would, did) = (said(planned, id), said(&done, id));
+        let same = would == "unknown" || (would == "would_change") == (did == "changed");
+        assert!(same, "{id}: {would}, but then {did}\n{planned:#?}\n{done:#?}");
+    }
+    let unknown = planned.values().filter(|what| *what == "unknown").count();
+    assert!(
+        unknown * 3 <= planned.len().max(6),
+        "a plan that knows nothing is none: {planned:#?}"
+    );
+}
+
 #[test]
 fn every_state_of_a_whole_machine_is_made_true_once_and_put_right_when_it_drifts() {
     let Some(image) = containers::image() else { return };
@@ -73,8 +105,10 @@ fn every_state_of_a_whole_machine_is_made_true_once_and_put_right_when_it_drifts
     server.put("/var/lib/configuration.json", configuration.as_bytes());
     let agent = format!("{AGENT} --secrets /var/lib/secrets.json");
 
+    let planned = plan(&server);
     let first = server.run(&agent);
     assert_eq!(first.status.code(), Some(2), "{}", text(&first));
+    foretold(&server, &planned);
     assert!(!text(&first).contains("it's a secret"), "{}", text(&first));
     assert_eq!(server.output("cat /srv/shop/told"), "told\nshop\n");
     assert_eq!(
@@ -111,8 +145,10 @@ fn every_state_of_a_whole_machine_is_made_true_once_and_put_right_when_it_drifts
          systemctl stop shop-clock; rm /etc/cron.d/shop-report; sed -i '/10.9.8.7/d' /etc/hosts || true; echo x >/opt/page; \
          apt-get remove -y -qq tree >/dev/null; echo hi >/etc/motd",
     );
+    let planned = plan(&server);
     let third = server.run(&agent);
     assert_eq!(third.status.code(), Some(2), "{}", text(&third));
+    foretold(&server, &planned);
     let fourth = server.run(&agent);
     assert_eq!(fourth.status.code(), Some(0), "{}", text(&fourth));
     assert_eq!(server.output("cat /srv/shop/told"), "told\nshop\ntold\nshop\n");
@@ -161,8 +197,7 @@ fn what_must_not_be_is_refused_and_leaves_everything_as_it_was() {
     );
 
     // What is only looked at is told and left as it is.
-    let looked =
-        go(json!([{"type": "file", "path": "/etc/shop.json", "content": "other\n", "mode": "0644", "audit": true}]));
+    let looked = go(json!([{"type": "file", "path": "/etc/shop.json", "content": "other\n", "mode": "0644", "audit": true}]));
     assert_eq!(looked.status.code(), Some(0), "{}", text(&looked));
     assert!(text(&looked).contains("differs and is left as it is"), "{}", text(&looked));
     assert_eq!(server.output("cat /etc/shop.json"), "{}\n");

@@ -1,8 +1,11 @@
 //! What a configuration is made into besides what the agent applies: scripts, user-data and images, and that all end alike.
 
+mod apps;
 mod bare;
 mod containers;
 mod equivalence;
+mod law;
+mod machine;
 mod script;
 mod shipped;
 mod user_data;
