@@ -286,6 +286,24 @@ async fn the_example_inventory_is_planned_applied_searched_and_taken_back() {
     assert!(lost.contains("weakened  storefront"), "{lost}");
     assert!(server.run(&["running", "storefront"]).ok().contains("not reported"));
 
+    // Its roles' recipes are the server's own.
+    let built = server
+        .run(&["--json", "node", "configuration", "edge1.north.example.org"])
+        .ok();
+    for part in ["nginx", "node-exporter", "shop.example.org", "\"audit\": true"] {
+        assert!(built.contains(part), "{part} in {built}");
+    }
+    let value = server.home.path().join("value");
+    std::fs::write(&value, "hunter2-of-production").unwrap();
+    let value = value.display().to_string();
+    let name = "postgresql/shop";
+    let set = ["secret", "set", name, "-e", "production", "--file", &value];
+    assert!(server.run(&set).ok().contains("for production"));
+    let listed = server.run(&["secret", "list"]).ok();
+    assert!(listed.contains(name) && !listed.contains("hunter2"), "{listed}");
+    server.run(&["secret", "remove", name, "-e", "production"]).ok();
+    assert!(server.run(&["secret", "list"]).ok().contains("There are no secrets"));
+
     let folder = server.home.path().join("mine");
     std::fs::create_dir(&folder).unwrap();
     let file = folder.join("web.yaml");
