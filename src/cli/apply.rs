@@ -1,9 +1,11 @@
 //! `greenroom apply`: a folder of files becomes the inventory, with the difference first.
 
 use super::Result;
+use super::bundle::shown;
 use super::connect::Connection;
 use super::output::{Output, plain};
 use crate::model::fault::Fault;
+use crate::wire::configurations::FleetPlanView;
 use crate::wire::inventory::{ApplyFile, ApplyRequest, ApplyView};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,8 @@ const CHANGES: u8 = 2;
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 done, or with --plan nothing would change; 2 with --plan something would; 1 it failed and nothing was changed."
+    after_help = "Exit codes: 0 done, or with --plan nothing would change; 2 with --plan something would; 1 it failed and nothing was changed, \
+                  or with --fleet a node would not compile any more."
 )]
 pub struct ApplyArgs {
     #[command(flatten)]
@@ -26,6 +29,9 @@ pub struct ApplyArgs {
     /// Only show what would change
     #[arg(long)]
     plan: bool,
+    /// Also show what it would change on the fleet's nodes
+    #[arg(long, requires = "plan")]
+    fleet: bool,
     /// Also remove the nodes, datacenters, environments and roles that no file describes
     #[arg(long)]
     prune: bool,
@@ -48,12 +54,17 @@ pub async fn run(args: ApplyArgs, output: Output) -> Result {
         files,
         plan: args.plan,
         prune: args.prune,
+        fleet: args.fleet,
     };
     let done = client.apply_files(&request).await?;
     if output.is_json() {
         output.json(&done);
     } else {
         show(&done, args.plan, output);
+    }
+    let breaks = |plan: &FleetPlanView| plan.broken.iter().any(|node| !node.already);
+    if done.fleet.as_ref().is_some_and(breaks) {
+        return Ok(ExitCode::FAILURE);
     }
     let changes = args.plan && !done.changes.is_empty();
     Ok(if changes { ExitCode::from(CHANGES) } else { ExitCode::SUCCESS })
@@ -80,6 +91,9 @@ fn show(done: &ApplyView, plan: bool, output: Output) {
     );
     if plan {
         output.line(format!("Planned: {what}"));
+        if let Some(fleet) = &done.fleet {
+            output.line(shown(fleet));
+        }
     } else {
         output.done(format!("Applied: {what}"));
     }

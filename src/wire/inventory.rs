@@ -1,5 +1,6 @@
 //! Nodes, datacenters, environments and roles; searching, applying files, and what depends on what.
 
+use super::configurations::FleetPlanView;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,9 @@ pub struct ApplyRequest {
     /// Also remove the objects that the files do not describe.
     #[serde(default)]
     pub prune: bool,
+    /// With `plan`: also say what it would change on the fleet's nodes.
+    #[serde(default)]
+    pub fleet: bool,
 }
 
 /// A file with one object.
@@ -106,7 +110,7 @@ pub struct ApplyFile {
 }
 
 /// What applying files changes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ApplyView {
     /// Whether it was done, rather than only planned.
     pub applied: bool,
@@ -117,6 +121,9 @@ pub struct ApplyView {
     /// Warnings about the files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Diagnostic>,
+    /// What it would change on the fleet's nodes, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetPlanView>,
 }
 
 /// A change of an object.

@@ -4,6 +4,7 @@ use super::super::{Control, ControlError, Result};
 use super::{Configuration, Ingredients};
 use crate::model::actor::Actor;
 use crate::model::configuration::NodeConfiguration;
+use crate::model::descriptor::Descriptor;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::inventory::{Node, Object, ObjectKind};
 use crate::model::time::Timestamp;
@@ -11,7 +12,7 @@ use crate::plans::fleet::Fleet;
 use crate::plans::production;
 use crate::recipes::bundle::Bundle;
 use crate::recipes::changes::{self, Changes};
-use crate::store::inventory::{Inventory, Record};
+use crate::store::inventory::{AppRecord, Inventory, Record};
 use crate::wire::configurations::{BrokenNode, FleetGroup, FleetPlanRequest, FleetPlanView};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,13 +58,31 @@ impl Control {
                 "give a bundle, files or objects to compare with",
             ));
         }
-        let all = [&now, &then].map(|side| side.fleet.inventory().nodes.keys());
+        self.compare(&now, &then).await
+    }
+
+    /// What it would touch if the inventory were this one.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(in crate::control) async fn plan_inventory(&self, wanted: Inventory) -> Result<FleetPlanView> {
+        let side = |fleet| Side {
+            fleet,
+            replaced: None,
+            only: None,
+        };
+        let (now, then) = (side(self.fleet_now()), side(Arc::new(Fleet::new(wanted))));
+        self.compare(&now, &then).await
+    }
+
+    async fn compare(&self, now: &Side, then: &Side) -> Result<FleetPlanView> {
+        let all = [now, then].map(|side| side.fleet.inventory().nodes.keys());
         let names: BTreeSet<String> = all.into_iter().flatten().map(|name| name.as_str().to_owned()).collect();
         let mut groups: BTreeMap<String, (Changes, Vec<String>)> = BTreeMap::new();
         let (mut unchanged, mut broken) = (0, Vec::new());
         for name in &names {
-            let before = self.side(&now, name).await?;
-            let after = self.side(&then, name).await?;
+            let before = self.side(now, name).await?;
+            let after = self.side(then, name).await?;
             match (before, after) {
                 (Ok(before), Ok(after)) => match difference(before.as_deref(), after.as_deref()) {
                     None => unchanged += 1,
@@ -226,22 +245,50 @@ fn with_objects(inventory: &Inventory, objects: &[Value]) -> Result<Inventory> {
         let refuse = |why: String| ControlError::field(format!("objects[{index}]"), why);
         let kind = document["kind"].as_str().and_then(ObjectKind::of);
         let kind = kind.ok_or_else(|| refuse("its kind must be Node, Datacenter, Environment or Role".to_owned()))?;
-        match Object::from_json(kind, &document.to_string()).map_err(|e| refuse(e.to_string()))? {
-            Object::Node(node) => {
-                Arc::make_mut(&mut wanted.nodes).insert(node.name().clone(), record(node));
-            }
-            Object::Datacenter(datacenter) => {
-                Arc::make_mut(&mut wanted.datacenters).insert(datacenter.name().clone(), record(datacenter));
-            }
-            Object::Environment(environment) => {
-                Arc::make_mut(&mut wanted.environments).insert(environment.name().clone(), record(environment));
-            }
-            Object::Role(role) => {
-                Arc::make_mut(&mut wanted.roles).insert(role.name().clone(), record(role));
-            }
-        }
+        let object = Object::from_json(kind, &document.to_string()).map_err(|e| refuse(e.to_string()))?;
+        put(&mut wanted, object);
     }
     Ok(wanted)
+}
+
+/// Puts an object that is not saved into an inventory.
+pub(in crate::control) fn put(wanted: &mut Inventory, object: Object) {
+    match object {
+        Object::Node(node) => {
+            Arc::make_mut(&mut wanted.nodes).insert(node.name().clone(), record(node));
+        }
+        Object::Datacenter(datacenter) => {
+            Arc::make_mut(&mut wanted.datacenters).insert(datacenter.name().clone(), record(datacenter));
+        }
+        Object::Environment(environment) => {
+            Arc::make_mut(&mut wanted.environments).insert(environment.name().clone(), record(environment));
+        }
+        Object::Role(role) => {
+            Arc::make_mut(&mut wanted.roles).insert(role.name().clone(), record(role));
+        }
+    }
+}
+
+/// Puts an app that is not saved into an inventory.
+pub(in crate::control) fn put_app(wanted: &mut Inventory, descriptor: Descriptor) {
+    let never = Timestamp(0);
+    let record = AppRecord {
+        descriptor,
+        version: 0,
+        created_at: never,
+        updated_at: never,
+    };
+    Arc::make_mut(&mut wanted.apps).insert(record.descriptor.name().clone(), Arc::new(record));
+}
+
+/// Takes an object out of an inventory that is not saved.
+pub(in crate::control) fn take(wanted: &mut Inventory, kind: ObjectKind, name: &str) {
+    match kind {
+        ObjectKind::Node => Arc::make_mut(&mut wanted.nodes).retain(|known, _| known.as_str() != name),
+        ObjectKind::Datacenter => Arc::make_mut(&mut wanted.datacenters).retain(|known, _| known.as_str() != name),
+        ObjectKind::Environment => Arc::make_mut(&mut wanted.environments).retain(|known, _| known.as_str() != name),
+        ObjectKind::Role => Arc::make_mut(&mut wanted.roles).retain(|known, _| known.as_str() != name),
+    }
 }
 
 // An object that is not saved.

@@ -8,6 +8,7 @@ mod explain;
 mod fleet;
 mod render;
 
+pub(in crate::control) use fleet::{put, put_app, take};
 pub use render::RenderOptions;
 
 use super::{Control, ControlError, Result};

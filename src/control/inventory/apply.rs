@@ -2,6 +2,7 @@
 
 use super::{invalid, text, value, view, views};
 use crate::control::apps::require_operator;
+use crate::control::configurations::{put, put_app, take};
 use crate::control::{Control, ControlError, Result};
 use crate::model::actor::Actor;
 use crate::model::descriptor::Descriptor;
@@ -10,6 +11,7 @@ use crate::model::inventory::{Object, ObjectKind};
 use crate::model::name::AppName;
 use crate::recipes::descriptor;
 use crate::recipes::inventory::{File, parse};
+use crate::store::inventory::Inventory;
 use crate::store::{StoreError, Tx};
 use crate::wire::inventory::{ApplyFile, ApplyRequest, ApplyView, ChangeView};
 use similar::TextDiff;
@@ -42,7 +44,10 @@ impl Control {
         if request.files.len() > MAX_FILES {
             return Err(ControlError::field("files", format!("give at most {MAX_FILES}")));
         }
-        let planned = self.plan_files(request).await?;
+        let mut planned = self.plan_files(request).await?;
+        if request.plan && request.fleet {
+            planned.view.fleet = Some(self.plan_inventory(planned.inventory(&self.store.inventory())).await?);
+        }
         if request.plan || planned.changes.is_empty() {
             return Ok(planned.view);
         }
@@ -180,6 +185,19 @@ impl Control {
 }
 
 impl Planned {
+    // The inventory as it would be.
+    fn inventory(&self, present: &Inventory) -> Inventory {
+        let mut wanted = present.clone();
+        for change in &self.changes {
+            match change {
+                Change::App(descriptor, _) => put_app(&mut wanted, (**descriptor).clone()),
+                Change::Object(object) => put(&mut wanted, (**object).clone()),
+                Change::Remove(kind, name) => take(&mut wanted, *kind, name),
+            }
+        }
+        wanted
+    }
+
     fn add(&mut self, action: &str, kind: &str, name: &str, file: &str, before: &str, after: &str) {
         let diff = TextDiff::from_lines(before, after)
             .unified_diff()
@@ -232,12 +250,7 @@ fn is_app(file: &ApplyFile) -> bool {
     document.is_some_and(|document| document["kind"] == "App")
 }
 
-async fn apply(
-    tx: &mut Tx,
-    change: &Change,
-    seen: &crate::store::inventory::Inventory,
-    actor: &Actor,
-) -> crate::store::Result<()> {
+async fn apply(tx: &mut Tx, change: &Change, seen: &Inventory, actor: &Actor) -> crate::store::Result<()> {
     let actor = actor.to_string();
     // Between the plan and now, nobody may have changed it.
     let unseen = |what: &str| Err(StoreError::Taken(what.to_owned()));

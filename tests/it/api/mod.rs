@@ -10,6 +10,7 @@ mod bundles;
 mod document;
 mod enrol;
 mod events;
+mod fleet_plans;
 mod herd;
 mod inventory;
 mod problems;
