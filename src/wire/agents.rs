@@ -105,6 +105,9 @@ pub struct AgentView {
     pub name: String,
     /// The id that its agent signs with.
     pub id: String,
+    /// Its public key, ed25519.
+    #[serde(default)]
+    pub key: String,
     /// The agent's version.
     pub version: String,
     /// When it registered.

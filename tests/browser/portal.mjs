@@ -203,6 +203,40 @@ try {
     await page.getByText("restored from version 1").first().waitFor();
   });
 
+  await check("nodes are found while one types, and a role is added, edited and brought back", async () => {
+    await visit(page, "/inventory/new/datacenters");
+    const write = (body) => page.locator("#text").fill(JSON.stringify(body, null, 2));
+    const thing = (kind, name, spec, title) => ({ apiVersion: "greenroom/v1", kind, metadata: { name, title }, spec });
+    await write(thing("Datacenter", "attic", { valuse: {} }));
+    await page.locator("#findings .finding.bad").first().waitFor();
+    for (const [noun, body] of [["datacenters", thing("Datacenter", "attic", {})], ["environments", thing("Environment", "rehearsal", {})], ["roles", thing("Role", "lamp", { values: { hours: 8 } }, "A lamp")],
+      ["nodes", thing("Node", "lamp1", { datacenter: "attic", environment: "rehearsal", roles: ["lamp"] })], ["nodes", thing("Node", "lamp2", { datacenter: "attic", environment: "rehearsal", roles: ["lamp"] })]]) {
+      await visit(page, `/inventory/new/${noun}`);
+      await write(body);
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.waitForURL(new RegExp(`/inventory/${noun}/${body.metadata.name}(\\?|$)`));
+    }
+    await visit(page, "/inventory/nodes");
+    await page.locator("#q").pressSequentially("role:lamp AND name:*2");
+    await page.locator("#objects-found", { hasText: "1 node found" }).waitFor();
+    assert.match(page.url(), /q=role/);
+    assert.equal(await page.locator("#objects-live tbody tr").count(), 1);
+    await page.locator("#q").fill("role:(lamp");
+    await page.locator("#objects-live .snippet").waitFor();
+    await visit(page, "/inventory/roles/lamp/edit");
+    await write(thing("Role", "lamp", { values: { hours: 9 } }, "A lamp"));
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.waitForURL(/roles\/lamp(\?|$)/);
+    await visit(page, "/inventory/roles/lamp/versions");
+    await page.getByRole("button", { name: "Restore version 1" }).click();
+    await page.waitForURL(/roles\/lamp(\?|$)/);
+    assert.match(await page.locator("pre.code").innerText(), /"hours": 8/);
+    await visit(page, "/inventory/nodes/lamp1");
+    await page.locator("#key").fill("hours");
+    await page.getByRole("button", { name: "Explain" }).click();
+    await page.getByRole("heading", { name: "It is 8" }).waitFor();
+  });
+
   await check("a launch that cannot build ends with the compiler's words and another try", async () => {
     await visit(page, "/stacks/new?app=reviews@broken-build&name=broken-reviews");
     await page.getByRole("button", { name: "Review the plan" }).click();
@@ -232,6 +266,8 @@ try {
     const places = {
       stacks: "/stacks?tab=all&ended=1", form: "/stacks/new?app=storefront", ready: home, failed: broken, update: `${home}/update`, destroy: `${home}/destroy`,
       apps: "/apps", app: "/apps/storefront", editor: "/apps/storefront/edit", add: "/apps/new", versions: "/apps/mailer/versions", diff: "/apps/mailer/diff?from=1&to=2", revisions: "/apps/storefront/revisions",
+      nodes: "/inventory/nodes", node: "/inventory/nodes/lamp1", role: "/inventory/roles/lamp", datacenter: "/inventory/datacenters/attic", environment: "/inventory/environments/rehearsal",
+      object: "/inventory/nodes/lamp1/edit", explain: "/inventory/nodes/lamp1/explain?key=hours", bundles: "/inventory/bundles", plan: "/inventory/plan", search: "/inventory/search?kind=node&q=role:lamp",
       runs: "/runs", run, step, service, activity: "/activity", account: "/account", people: "/users", help: "/help", codes: "/errors", code: "/errors/not-found", missing: "/stacks/not-there",
     };
     const wrong = [];
@@ -249,7 +285,7 @@ try {
       if (shades[0] === shades[1]) wrong.push(`${path} is as light in the dark`);
       await page.emulateMedia({ colorScheme: "light" });
       await page.setViewportSize(WIDE);
-      if (["app", "editor", "account", "update", "apps", "runs", "run", "help", "people", "activity", "destroy", "step", "missing"].includes(name)) await photograph(page, pictures, name);
+      if (["app", "editor", "account", "update", "apps", "runs", "run", "help", "people", "activity", "destroy", "step", "missing", "nodes", "node", "role", "environment", "explain", "bundles", "plan", "search"].includes(name)) await photograph(page, pictures, name);
     }
     assert.deepEqual(wrong, []);
   });

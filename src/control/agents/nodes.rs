@@ -11,6 +11,7 @@ use crate::wire::agent::{Report, StateReport};
 use crate::wire::agents::{AgentReportView, AgentView};
 use crate::wire::runs::LogPage;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 const LOG_PAGE: i64 = 500;
 
@@ -29,6 +30,20 @@ impl Control {
             next: rows.last().filter(|_| more).map(|row| row.name.clone()),
             items: rows.into_iter().map(view).collect(),
         })
+    }
+
+    /// The agents of nodes of these names, by name, as far as they have one.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn agents_of(&self, _actor: &Actor, names: &[&str]) -> Result<BTreeMap<String, AgentView>> {
+        let mut agents = BTreeMap::new();
+        for name in names {
+            if let Some(row) = self.store.agent_named(name).await? {
+                agents.insert(row.name.clone(), view(row));
+            }
+        }
+        Ok(agents)
     }
 
     /// The newest reports of a node's agent, newest first.
@@ -128,6 +143,7 @@ fn view(row: AgentRow) -> AgentView {
         nothing_asked: row.desired.as_deref().is_some_and(NodeConfiguration::asks_nothing),
         name: row.name,
         id: row.node.as_str().to_owned(),
+        key: row.public_key,
         version: row.version,
         registered_at: row.created_at,
         seen_at: row.seen_at,

@@ -4,6 +4,8 @@ mod find;
 mod history;
 mod schedules;
 
+pub(in crate::control) use find::is_query;
+
 use super::history::stale;
 use super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};

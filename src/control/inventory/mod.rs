@@ -4,6 +4,7 @@
 
 mod apply;
 mod facts;
+mod find;
 mod graph;
 mod history;
 mod names;

@@ -158,7 +158,7 @@ pub fn editor_page(look: &Look, actor: &Actor, draft: &Draft, problem: Option<&P
     look.page_with(status, "apps/edit.html", Some(actor), context)
 }
 
-// Browsers send a text area's lines with CRLF; a descriptor's lines end as they do in its file.
-fn unix_lines(text: &str) -> String {
+/// A text as its file has it: browsers send a text area's lines with CRLF; a descriptor's lines end as they do in its file.
+pub fn unix_lines(text: &str) -> String {
     text.replace("\r\n", "\n")
 }

@@ -15,6 +15,7 @@ pub mod format;
 pub mod graph;
 pub mod help;
 pub mod history;
+pub mod inventory;
 pub mod launch;
 pub mod lines;
 pub mod matrix;
@@ -40,6 +41,7 @@ pub fn router() -> Router<AppState> {
         .merge(runs::router())
         .merge(apps::router())
         .merge(editor::router())
+        .merge(inventory::router())
         .merge(account::router())
         .merge(help::router())
 }

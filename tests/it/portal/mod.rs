@@ -4,6 +4,7 @@ mod catalogue;
 mod finding;
 mod forms;
 mod history;
+mod inventory;
 mod pages;
 mod places;
 mod samples;
