@@ -2,7 +2,9 @@
 
 use greenroom::recipes::backstage::{Defaults, Imported, export, import};
 use greenroom::recipes::descriptor;
-use std::process::Command;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 fn app(name: &str, more: &str) -> String {
     format!(
@@ -119,4 +121,55 @@ fn the_command_writes_a_descriptor_an_app_and_says_what_it_left_out() {
 fn a_catalogue_that_is_no_yaml_is_refused_with_its_place() {
     let error = import("kind: [", &Defaults::default()).unwrap_err();
     assert!(error.contains("line"), "{error}");
+}
+
+#[test]
+fn backstage_itself_accepts_what_is_exported() {
+    let checks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/backstage");
+    if !checks.join("node_modules").is_dir() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "Backstage's model is missing; tests/all installs it"
+        );
+        let _ = writeln!(
+            std::io::stderr(),
+            "left out: Backstage's model is missing; tests/all installs it"
+        );
+        return;
+    }
+    let shop = app(
+        "shop",
+        r#", "dependsOn": [{"app": "stock"}], "resources": {"db": {"type": "sqlite"}}"#,
+    );
+    let texts = [shop, app("stock", "")];
+    let apps: Vec<_> = texts
+        .iter()
+        .map(|text| descriptor::parse("app.json", text.as_bytes()).0.expect("a good descriptor"))
+        .collect();
+    let check = |catalogue: &str| {
+        let mut child = Command::new("node")
+            .arg(checks.join("check.mjs"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(catalogue.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let catalogue = export(apps.iter(), "https://greenroom.example.org");
+    let accepted = check(&catalogue);
+    let said = String::from_utf8_lossy(&accepted.stderr);
+    assert!(accepted.status.success(), "{said}\n{catalogue}");
+    let entities = String::from_utf8_lossy(&accepted.stdout).into_owned();
+    for entity in [
+        "component:default/shop",
+        "component:default/stock",
+        "resource:default/shop-db",
+        "system:default/book-shop",
+    ] {
+        assert!(entities.lines().any(|line| line == entity), "{entity} in {entities}");
+    }
+    // The rules are real ones: the same catalogue with a name that Backstage does not take.
+    assert!(!check(&catalogue.replace("shop-db", "shop db")).status.success());
 }

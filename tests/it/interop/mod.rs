@@ -4,6 +4,7 @@ mod ansible;
 mod backstage;
 mod prometheus;
 mod puppet;
+mod puppet_agent;
 
 use crate::launches::stage::Stage;
 use greenroom::model::inventory::{Object, ObjectKind};

@@ -1,9 +1,10 @@
 //! The real Puppet with our external node classifier.
 
 use super::{Company, out, program, run};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const MODULES: &[(&str, &str)] = &[
+pub(super) const MODULES: &[(&str, &str)] = &[
     (
         "motd",
         "class motd(String $text, Boolean $loud) {\n  file { \"${facts['out']}/${trusted['certname']}.motd\": content => $text }\n}\n",
@@ -15,14 +16,20 @@ const MODULES: &[(&str, &str)] = &[
     ),
 ];
 
-fn puppet(program: &std::path::Path, company: &Company, certname: &str) -> Command {
-    let folder = company.folder();
+/// Writes these modules as Puppet's production environment, and gives the folder of its code.
+pub(super) fn write_modules(folder: &Path, modules: &[(&str, &str)]) -> PathBuf {
     let code = folder.join("code");
-    for (name, text) in MODULES {
+    for (name, text) in modules {
         let manifests = code.join("environments/production/modules").join(name).join("manifests");
         std::fs::create_dir_all(&manifests).unwrap();
         std::fs::write(manifests.join("init.pp"), text).unwrap();
     }
+    code
+}
+
+fn puppet(program: &Path, company: &Company, certname: &str) -> Command {
+    let folder = company.folder();
+    let code = write_modules(folder, MODULES);
     let mut command = Command::new(program);
     command
         .args(["apply", "--node_terminus", "exec", "--external_nodes"])
