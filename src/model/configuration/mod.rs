@@ -115,8 +115,9 @@ pub struct State {
     /// What else happens once if this state changed something, at the end unless it says now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Notification>,
-    /// Whether it is only looked at: what differs is reported and left as it is.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether it is only looked at: what differs is reported and left as it is. Agents may still hold configurations that
+    /// say it in the older word.
+    #[serde(default, alias = "report_only", skip_serializing_if = "std::ops::Not::not")]
     pub audit: bool,
     /// What should be true.
     #[serde(flatten)]
