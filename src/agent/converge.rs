@@ -3,6 +3,7 @@
 //! The first state that fails ends it; the ones after it are not tried. A newer configuration ends it after the state under
 //! way. Whatever ends it, what earlier states changed and nobody has acted on yet stays owed to the next one.
 
+use super::blobs::Blobs;
 use super::drift::{CORRECTIVE, Enforced};
 use super::folder::Folder;
 use super::journal::Journal;
@@ -11,6 +12,7 @@ use super::reports::Reports;
 use super::services::Wanted;
 use super::states::{Done, Hands};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
+use crate::model::configuration::blobs::attach;
 use crate::model::configuration::{Absent, Archive, DatabaseEngine, Download, Link, NodeConfiguration, State, StateBody, Target};
 use crate::model::fault::Fault;
 use crate::model::signature::{PublicKey, document};
@@ -77,11 +79,26 @@ impl Assigned {
         }
     }
 
-    /// Reads what came, if the server that this node registered with signed it for this node, and not long before the newest.
+    /// Reads what came, with the contents that it names, if it is to be believed.
     ///
     /// # Errors
     /// `configuration-refused`.
-    pub(super) fn check(server: &Registered, delivery: &Delivery, newest_ms: i64) -> Result<Self, Fault> {
+    pub(super) fn check(server: &Registered, delivery: &Delivery, newest_ms: i64, blobs: &Blobs) -> Result<Self, Fault> {
+        Self::believe(server, delivery, newest_ms)?;
+        let whole = attach(&delivery.body, &|name| blobs.get(name)).map_err(|name| {
+            let fault = Fault::new("configuration-refused", "The agent does not take this configuration");
+            fault.why(format!("the content {name} is not here"))
+        })?;
+        let mut assigned = Self::new(&delivery.etag, whole.as_bytes());
+        assigned.issued_ms = delivery.issued_ms;
+        Ok(assigned)
+    }
+
+    /// Whether the server that this node registered with signed it for this node, and not long before the newest.
+    ///
+    /// # Errors
+    /// `configuration-refused`.
+    pub(super) fn believe(server: &Registered, delivery: &Delivery, newest_ms: i64) -> Result<(), Fault> {
         let refuse = |why: &str| Err(Fault::new("configuration-refused", "The agent does not take this configuration").why(why));
         let signed = document(
             &server.node,
@@ -96,16 +113,14 @@ impl Assigned {
         if delivery.issued_ms < newest_ms.saturating_sub(SLACK_MS) {
             return refuse("it is older than the one before");
         }
-        let mut assigned = Self::new(&delivery.etag, delivery.body.as_bytes());
-        assigned.issued_ms = delivery.issued_ms;
-        Ok(assigned)
+        Ok(())
     }
 
     /// The last good one of this folder.
     pub(super) fn load(folder: &Folder) -> Option<Self> {
         let server = folder.load(Registered::NAME)?;
         let delivery = folder.load(Self::NAME)?;
-        Self::check(&server, &delivery, 0)
+        Self::check(&server, &delivery, 0, &Blobs::of(folder))
             .map_err(|fault| tracing::error!(%fault, "the configuration on disk was altered"))
             .ok()
     }
@@ -115,7 +130,9 @@ impl Assigned {
     /// # Errors
     /// `disk-full` or `state-failed`.
     pub(super) fn keep(folder: &Folder, delivery: &Delivery) -> Result<(), Fault> {
-        folder.save(Self::NAME, delivery)
+        folder.save(Self::NAME, delivery)?;
+        Blobs::of(folder).prune(&delivery.body);
+        Ok(())
     }
 
     /// The services it wants.

@@ -205,6 +205,13 @@ impl Link {
         self.checked(answer).await?.json().await.map_err(away)
     }
 
+    /// Fetches a long content by its hash.
+    pub(super) async fn blob(&self, hash: &str) -> Result<String, LinkError> {
+        let path = format!("blobs/{hash}");
+        let answer = self.send(Method::GET, &path, &Packed::default(), |r| r.timeout(CALL)).await?;
+        self.checked(answer).await?.text().await.map_err(away)
+    }
+
     /// Sends a report.
     pub(super) async fn report(&self, report: &Packed) -> Result<(), LinkError> {
         self.say("reports", report, |r| r).await.map(|_| ())

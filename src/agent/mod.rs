@@ -5,6 +5,7 @@
 //! environment, finishes what it was doing, and sends what it had not sent. The invariant: everything that must survive is in
 //! its folder before it is acted on, and one agent at a time holds that folder.
 
+mod blobs;
 mod confine;
 mod converge;
 mod drift;

@@ -2,6 +2,7 @@
 //!
 //! The same states are made true by the same code; only where the configuration comes from and who hears of it differs.
 
+use super::blobs::Blobs;
 use super::converge::{Assigned, converge};
 use super::folder::{Folder, Taken, io_fault};
 use super::journal::Journal;
@@ -79,7 +80,12 @@ async fn asked(options: &AgentOptions, folder: &Folder) -> Result<Assigned, Faul
     )?;
     let away = |why: String| Fault::new("server-unreachable", "The server was not asked").why(why);
     match link.configuration(None, Duration::ZERO).await {
-        Ok(Polled::New(delivery)) => Assigned::check(&server, &delivery, 0),
+        Ok(Polled::New(delivery)) => {
+            let blobs = Blobs::of(folder);
+            Assigned::believe(&server, &delivery, 0)?;
+            blobs.fetch(&link, &delivery.body).await?;
+            Assigned::check(&server, &delivery, 0, &blobs)
+        }
         Ok(_) => Err(Fault::new("not-found", "This node has no configuration yet")),
         Err(error) => Err(away(error.to_string())),
     }

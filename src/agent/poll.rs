@@ -1,10 +1,12 @@
 //! Registering, and asking for the configuration: for ever, however long the server is away.
 
 use super::AgentOptions;
+use super::blobs::Blobs;
 use super::converge::Assigned;
 use super::facts;
 use super::folder::Folder;
-use super::link::{Link, LinkError, POLL, Polled};
+use super::link::{Delivery, Link, LinkError, POLL, Polled};
+use crate::model::fault::Fault;
 use crate::wire::agent::{NewKey, Register, Registered};
 use serde_json::json;
 use std::path::PathBuf;
@@ -72,7 +74,7 @@ impl Poller {
             self.tell_facts().await;
             let asked = Instant::now();
             match self.link.configuration(etag.as_deref(), POLL).await {
-                Ok(Polled::New(delivery)) => match Assigned::check(&server, &delivery, newest) {
+                Ok(Polled::New(delivery)) => match self.whole(&server, &delivery, newest).await {
                     Ok(wanted) => {
                         attempt = 0;
                         newest = newest.max(wanted.issued_ms);
@@ -83,7 +85,7 @@ impl Poller {
                         etag = Some(delivery.etag);
                     }
                     Err(fault) => {
-                        tracing::error!(%fault, "what stands between node and server alters what it says; keeping to the last good configuration");
+                        tracing::error!(%fault, "keeping to the last good configuration");
                         self.link.pause(attempt).await;
                         attempt += 1;
                     }
@@ -105,6 +107,14 @@ impl Poller {
                 }
             }
         }
+    }
+
+    // What came, with the contents that it names. Nothing is fetched for what the server did not sign.
+    async fn whole(&self, server: &Registered, delivery: &Delivery, newest_ms: i64) -> Result<Assigned, Fault> {
+        Assigned::believe(server, delivery, newest_ms)?;
+        let blobs = Blobs::of(&self.folder);
+        blobs.fetch(&self.link, &delivery.body).await?;
+        Assigned::check(server, delivery, newest_ms, &blobs)
     }
 
     // Says what the node is, where it is another one than was said last.

@@ -5,6 +5,7 @@
 //! | `POST /agent/v1/register` | [`Register`] → [`Registered`]; `Authorization: Bearer <bootstrap token>`, signed by the new key |
 //! | `GET /agent/v1/configuration` | `If-None-Match`, `Prefer: wait=SECONDS` → 200 with a [`crate::model::configuration::NodeConfiguration`], its hash as `ETag` and [`SIGNATURE`], or 304; 404 while there is none yet |
 //! | `GET /agent/v1/secrets/{*name}` | [`SecretValue`] |
+//! | `GET /agent/v1/blobs/{hash}` | a long content of a file, which the configuration names by its hash |
 //! | `POST /agent/v1/reports` | [`Report`] → 204; the same id twice is stored once |
 //! | `POST /agent/v1/logs` | [`LogBatch`] → 204; a chunk sent twice is stored once; 204 means durable |
 //! | `PUT /agent/v1/facts` | what the node is, as JSON → 204; of nodes of the inventory, when it changes |

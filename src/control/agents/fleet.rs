@@ -5,6 +5,7 @@
 //! overtaken, because what was heard is always looked at first.
 
 use super::super::{ControlError, Result};
+use crate::model::configuration::blobs;
 use crate::model::fault::Fault;
 use crate::model::id::{NodeId, StackId};
 use crate::model::signature::{PublicKey, SigningKey, document};
@@ -53,7 +54,7 @@ pub enum Owner {
 pub struct Wish {
     /// Its hash.
     pub hash: String,
-    /// Its canonical JSON.
+    /// Its JSON, with hashes in place of long contents.
     pub body: Arc<str>,
     /// When it was signed, in milliseconds since the Unix epoch.
     pub issued_ms: i64,
@@ -277,6 +278,16 @@ impl Fleet {
         Ok(wish)
     }
 
+    /// A long content of a configuration; nothing where it has none of this hash.
+    ///
+    /// # Errors
+    /// As [`Self::known`], and where the store fails.
+    pub async fn blob(&self, configuration: &str, hash: &str) -> Result<Option<String>> {
+        let _turn = self.turn().await?;
+        let whole = self.store.configuration(configuration).await?;
+        Ok(whole.and_then(|whole| blobs::find(&whole, hash)))
+    }
+
     async fn body(&self, hash: &str) -> Result<Arc<str>> {
         if let Some(found) = self.memory().bodies.get(hash) {
             return Ok(Arc::clone(found));
@@ -284,7 +295,7 @@ impl Fleet {
         let _turn = self.turn().await?;
         let body = self.store.configuration(hash).await?;
         let body = body.ok_or_else(|| Fault::new("internal", format!("The configuration {hash} is not stored")))?;
-        let body: Arc<str> = body.into();
+        let body: Arc<str> = blobs::detach(&body).unwrap_or(body).into();
         let mut memory = self.memory();
         if memory.bodies.len() >= BODIES {
             memory.bodies.clear();

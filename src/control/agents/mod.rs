@@ -104,6 +104,17 @@ impl Control {
         }
     }
 
+    /// A long content that the node's configuration names by its hash.
+    ///
+    /// # Errors
+    /// `not-found` for what it does not name.
+    pub async fn node_blob(&self, node: &NodeId, hash: &str) -> Result<String> {
+        let missing = || ControlError::not_found("content of this node's configuration", hash);
+        let known = self.known_node(node).await?;
+        let configuration = known.desired.as_deref().ok_or_else(missing)?;
+        self.fleet.blob(configuration, hash).await?.ok_or_else(missing)
+    }
+
     /// The hash of the configuration a node should have.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ pub fn router() -> Router<AppState> {
         .route("/agent/v1/facts", put(save_facts))
         .route("/agent/v1/configuration", get(show_configuration))
         .route("/agent/v1/secrets/{*name}", get(show_secret))
+        .route("/agent/v1/blobs/{hash}", get(show_blob))
         .route("/agent/v1/program", get(program::show_program))
 }
 
@@ -137,6 +138,11 @@ fn wished_wait(headers: &HeaderMap) -> u64 {
         .flat_map(|value| value.split([',', ';']))
         .find_map(|wish| wish.trim().strip_prefix("wait=")?.parse::<u64>().ok())
         .map_or(0, |wait| wait.min(LONGEST_WAIT))
+}
+
+async fn show_blob(Agent(node): Agent, State(state): State<AppState>, Path(hash): Path<String>) -> Result<Response, ApiError> {
+    let content = state.control.node_blob(&node, &hash).await?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response())
 }
 
 async fn show_secret(

@@ -1,6 +1,7 @@
 //! A node configuration: what compiling recipes for one node yields. An ordered list of states, named by the hash of its
 //! canonical JSON, so equal configurations are one configuration wherever they were compiled.
 
+pub mod blobs;
 mod machine;
 mod texts;
 

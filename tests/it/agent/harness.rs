@@ -10,6 +10,7 @@ use flate2::read::GzDecoder;
 use greenroom::clock::{Clock, Ids, SystemClock, SystemIds};
 use greenroom::machine::processes;
 use greenroom::model::configuration::NodeConfiguration;
+use greenroom::model::configuration::blobs;
 use greenroom::model::id::NodeId;
 use greenroom::model::secret;
 use greenroom::model::signature::{Claim, PublicKey, SigningKey, content_digest, document};
@@ -46,6 +47,9 @@ struct Told {
     turned_away: usize,
     // What someone in between makes of a document.
     altered: Option<String>,
+    // What someone in between makes of a long content, and how many were asked for.
+    altered_blob: Option<String>,
+    blobs: usize,
     secrets: BTreeMap<String, String>,
     reports: Vec<Report>,
     logs: BTreeMap<(String, String, i64), String>,
@@ -75,6 +79,7 @@ impl AgentServer {
             .route("/agent/v1/register", post(register))
             .route("/agent/v1/configuration", get(configuration))
             .route("/agent/v1/secrets/{*name}", get(secret))
+            .route("/agent/v1/blobs/{hash}", get(blob))
             .route("/agent/v1/reports", post(report))
             .route("/agent/v1/logs", post(logs))
             .route("/agent/v1/keys", post(keys))
@@ -113,6 +118,16 @@ impl AgentServer {
     pub fn alter(&self, document: Option<&str>) {
         self.told.lock().unwrap().altered = document.map(str::to_owned);
         self.changed.notify_waiters();
+    }
+
+    /// Puts someone in between who gives this for each long content, or takes them away again.
+    pub fn alter_blobs(&self, content: Option<&str>) {
+        self.told.lock().unwrap().altered_blob = content.map(str::to_owned);
+    }
+
+    /// How many long contents were asked for.
+    pub fn blobs(&self) -> usize {
+        self.told.lock().unwrap().blobs
     }
 
     pub fn secret(&self, name: &str, value: &str) {
@@ -276,6 +291,7 @@ async fn configuration(State(server): State<AgentServer>, uri: Uri, headers: Hea
         let maintenance = server.told.lock().unwrap().maintenance.clone();
         match now {
             Some((etag, body)) if known.as_ref() != Some(&etag) => {
+                let body = blobs::detach(&body).unwrap_or(body);
                 let issued = SystemClock.now().0;
                 let signed = document(&node, etag.trim_matches('"'), issued, body.as_bytes());
                 let signature = format!("issued={issued};sig={}", server.key.sign(&signed));
@@ -304,6 +320,19 @@ async fn secret(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap,
     }
     match server.told.lock().unwrap().secrets.get(&name) {
         Some(value) => Json(SecretValue { value: value.clone() }).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn blob(State(server): State<AgentServer>, uri: Uri, headers: HeaderMap, Path(hash): Path<String>) -> Response {
+    if let Some(status) = server.refuses(&Method::GET, &uri, &headers, b"") {
+        return status;
+    }
+    let mut told = server.told.lock().unwrap();
+    told.blobs += 1;
+    let whole = told.configuration.as_ref().map(|(_, body)| body.clone()).unwrap_or_default();
+    match told.altered_blob.clone().or_else(|| blobs::find(&whole, &hash)) {
+        Some(content) => content.into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

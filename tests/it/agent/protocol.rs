@@ -31,6 +31,49 @@ async fn a_configuration_that_someone_altered_is_never_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_content_comes_by_its_hash_once_and_never_altered() {
+    let server = AgentServer::start().await;
+    let mut node = Node::new(&server).start();
+    let long = "a long line of a long file\n".repeat(2_000);
+    let states = |node: &Node, short: &str| {
+        let mut states = motd(node, short);
+        let mut more = states[0].clone();
+        more["id"] = json!("file/long");
+        more["path"] = json!(node.path("apps/long"));
+        more["content"] = json!(long);
+        states.as_array_mut().unwrap().push(more);
+        states
+    };
+    let written = |node: &Node| std::fs::read_to_string(node.path("apps/long")).unwrap_or_default();
+    server.alter_blobs(Some("evil"));
+    let first = server.want(&states(&node, "one"), 0);
+    let log = || std::fs::read_to_string(node.path("agent.log")).unwrap_or_default();
+    let refused = "a content is not the one that the server signed";
+    eventually(log, || log().contains(refused).then_some(())).await;
+    assert_eq!(
+        (told(&node), written(&node)),
+        (String::new(), String::new()),
+        "all of it waits"
+    );
+    server.alter_blobs(None);
+    server.applied(&first).await;
+    assert_eq!((told(&node), written(&node)), ("one".to_owned(), long.clone()));
+
+    // It is asked for no more while it is wanted, nor where there is no server.
+    let asked = server.blobs();
+    let second = server.want(&states(&node, "two"), 0);
+    server.applied(&second).await;
+    assert_eq!((told(&node).as_str(), server.blobs()), ("two", asked));
+    server.away(true);
+    node.kill();
+    std::fs::write(node.path("apps/long"), "changed by hand").unwrap();
+    let mut command = node.command();
+    let ended = command.args(["--once", "--offline"]).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(written(&node), long);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_a_wrong_clock_is_heard_all_the_same() {
     for ahead in [86_400, -86_400] {
         let server = AgentServer::start().await;

@@ -342,6 +342,39 @@ async fn a_node_that_loses_its_last_role_is_asked_nothing_and_what_was_assigned_
 }
 
 #[tokio::test]
+async fn a_long_content_is_given_to_the_node_whose_configuration_names_it() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let machine = enrolled(&server, &operator).await;
+    let long = "a long line of a long file\n".repeat(2_000);
+    let assign = async |content: &str| {
+        let states = json!([{ "id": "file/a", "title": "A file", "origin": "a.yaml:1:1", "type": "file", "path": "/a",
+            "content": content, "mode": "0644" }]);
+        let path = "/api/v1/agents/web-1/configuration";
+        let ask = Ask::new("PUT", path)
+            .token(&operator)
+            .json(&json!({ "format": 1, "states": states }));
+        let answer = server.send(ask).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    };
+    assign(&long).await;
+    let wish = server.send(machine.sign(&server, Ask::get("/agent/v1/configuration"))).await;
+    let hash = wish.json()["states"][0]["content_blob"].as_str().unwrap().to_owned();
+    assert!(wish.text.len() < 1000, "{wish:?}");
+    let path = format!("/agent/v1/blobs/{hash}");
+    let content = server.send(machine.sign(&server, Ask::get(&path))).await;
+    assert_eq!((content.status, content.text.as_str()), (StatusCode::OK, long.as_str()));
+    assert_eq!(server.send(Ask::get(&path)).await.problem(), "not-signed-in");
+    assert_eq!(server.send(Ask::get(&path).token(&operator)).await.problem(), "not-signed-in");
+    // What the node is not to have any more, it is not given.
+    assign("short").await;
+    assert_eq!(
+        server.send(machine.sign(&server, Ask::get(&path))).await.problem(),
+        "not-found"
+    );
+}
+
+#[tokio::test]
 async fn maintenance_is_told_and_a_forgotten_agent_is_no_longer_believed() {
     let server = Server::sqlite().await;
     let (_, operator) = operator(&server).await;
