@@ -33,8 +33,8 @@ impl PuppetServer {
         }
         let (at, code) = (own.display(), code.display());
         let conf = format!(
-            "[main]\ncertname = localhost\ncodedir = {code}\nvardir = {at}/var\nlogdir = {at}/log\nrundir = {at}/run\n\
-             [server]\nautosign = true\nnode_terminus = exec\nexternal_nodes = {}\n",
+            "[main]\ncertname = localhost\ncodedir = {code}\nvardir = {at}/var\nlogdir = {at}/log\nrundir = {at}/run\nssldir = {at}/ssl\n\
+             [server]\ncadir = {at}/ca\nautosign = true\nnode_terminus = exec\nexternal_nodes = {}\n",
             classifier.display()
         );
         std::fs::write(own.join("puppet.conf"), conf).unwrap();
