@@ -5,8 +5,9 @@ use crate::api::server::{Answer, Ask, Server};
 use greenroom::model::actor::{Actor, Role};
 use greenroom::model::inventory::ObjectKind;
 use greenroom::wire::bundles::PushRequest;
+use greenroom::wire::inventory::{ApplyFile, ApplyRequest};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const RECIPE: &str = "\
 recipe: nginx
@@ -349,4 +350,56 @@ async fn who_may_only_look_gets_no_buttons_and_is_refused_all_the_same() {
         .await
         .unwrap();
     assert_eq!(still.version, 1);
+}
+
+#[tokio::test]
+async fn every_page_that_the_example_inventory_leads_to_is_one() {
+    let server = Server::sqlite().await;
+    let (olga, session) = server.account("olga", Role::Operator).await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/inventory");
+    let mut files = Vec::new();
+    for kind in ["apps", "datacenters", "environments", "nodes", "roles"] {
+        for entry in std::fs::read_dir(folder.join(kind)).unwrap() {
+            let path = entry.unwrap().path();
+            files.push(ApplyFile {
+                name: path.file_name().unwrap().to_string_lossy().into_owned(),
+                content: std::fs::read_to_string(&path).unwrap(),
+            });
+        }
+    }
+    let request = ApplyRequest {
+        files,
+        plan: false,
+        prune: false,
+        fleet: false,
+    };
+    server.control.apply_files(&olga, &request).await.unwrap();
+    let mut seen = BTreeSet::from(["/inventory".to_owned(), "/apps".to_owned()]);
+    let mut next: Vec<String> = seen.iter().cloned().collect();
+    while let Some(path) = next.pop() {
+        let answer = get(&server, &session, &path).await;
+        assert!(
+            answer.status.is_success() || answer.status.is_redirection(),
+            "{path}: {answer:?}"
+        );
+        for (_, rest) in answer
+            .text
+            .match_indices("href=\"/")
+            .map(|(at, _)| answer.text.split_at(at + 6))
+        {
+            let link = rest.split('"').next().unwrap().replace("&amp;", "&").replace("&#x2f;", "/");
+            let link = link.split('#').next().unwrap().to_owned();
+            let ours = link.starts_with("/inventory") || link.starts_with("/apps");
+            if ours && seen.insert(link.clone()) {
+                next.push(link);
+            }
+        }
+    }
+    for page in [
+        "/inventory/nodes/db1.north.example.org",
+        "/inventory/environments/production",
+        "/apps/catalogue",
+    ] {
+        assert!(seen.contains(page), "{page} among {seen:?}");
+    }
 }
