@@ -212,6 +212,13 @@ pub fn shown(plan: &FleetPlanView) -> String {
         }
     }
     text.push_str(&plan.summary);
+    if plan.touched > 0 {
+        let _ = write!(
+            text,
+            "\n{} of {} compared with what was last reported, the others with what they are asked to be now",
+            plan.reported, plan.touched
+        );
+    }
     text
 }
 

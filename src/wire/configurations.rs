@@ -108,6 +108,10 @@ pub struct FleetPlanView {
     pub touched: usize,
     /// How many stay as they are.
     pub unchanged: usize,
+    /// How many of the touched are compared with what they last reported to be; the others, which have not reported, with what
+    /// they are asked to be now.
+    #[serde(default)]
+    pub reported: usize,
     /// What changes, nodes with the same difference together, most nodes first.
     pub groups: Vec<FleetGroup>,
     /// The nodes whose recipes would not compile any more, or do not compile now.

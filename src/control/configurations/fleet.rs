@@ -79,14 +79,15 @@ impl Control {
         let all = [now, then].map(|side| side.fleet.inventory().nodes.keys());
         let names: BTreeSet<String> = all.into_iter().flatten().map(|name| name.as_str().to_owned()).collect();
         let mut groups: BTreeMap<String, (Changes, Vec<String>)> = BTreeMap::new();
-        let (mut unchanged, mut broken) = (0, Vec::new());
+        let (mut unchanged, mut reported, mut broken) = (0, 0, Vec::new());
         for name in &names {
             let before = self.side(now, name).await?;
             let after = self.side(then, name).await?;
             match (before, after) {
-                (Ok(before), Ok(after)) => match difference(before.as_deref(), after.as_deref()) {
+                (Ok(before), Ok(after)) => match self.touch(name, before.as_deref(), after.as_deref()).await? {
                     None => unchanged += 1,
-                    Some(changes) => {
+                    Some((changes, has_reported)) => {
+                        reported += usize::from(has_reported);
                         let group = groups.entry(changes.diff.clone());
                         group.or_insert_with(|| (changes, Vec::new())).1.push(name.clone());
                     }
@@ -98,7 +99,8 @@ impl Control {
                 }),
                 // It compiles again: everything about it is new.
                 (Err(_), Ok(after)) => {
-                    if let Some(changes) = difference(None, after.as_deref()) {
+                    if let Some((changes, has_reported)) = self.touch(name, None, after.as_deref()).await? {
+                        reported += usize::from(has_reported);
                         let group = groups.entry(changes.diff.clone());
                         group.or_insert_with(|| (changes, Vec::new())).1.push(name.clone());
                     }
@@ -106,7 +108,32 @@ impl Control {
             }
             tokio::task::yield_now().await;
         }
-        Ok(answer(names.len(), unchanged, groups, broken))
+        Ok(answer((names.len(), unchanged, reported), groups, broken))
+    }
+
+    // What a change does to a node that it concerns: from what the node last reported to be, where it has reported, else from
+    // what it is asked to be now. Says which of the two.
+    async fn touch(
+        &self,
+        name: &str,
+        before: Option<&Configuration>,
+        after: Option<&Configuration>,
+    ) -> Result<Option<(Changes, bool)>> {
+        if before.map(|c| &c.hash) == after.map(|c| &c.hash) {
+            return Ok(None);
+        }
+        let agent = self.store.agent_named(name).await?;
+        let applied = agent.and_then(|agent| agent.applied);
+        let body = match &applied {
+            Some(applied) => self.store.configuration(applied).await?,
+            None => None,
+        };
+        let last: Option<NodeConfiguration> = body.and_then(|body| serde_json::from_str(&body).ok());
+        let empty = NodeConfiguration::empty(false);
+        let asked = before.map_or(&empty, |c| &c.compiled.configuration);
+        let wanted = after.map_or(&empty, |c| &c.compiled.configuration);
+        let changes = difference(last.as_ref().unwrap_or(asked), wanted);
+        Ok(changes.map(|changes| (changes, last.is_some())))
     }
 
     async fn replaced(&self, request: &FleetPlanRequest) -> Result<Option<(String, Arc<Bundle>)>> {
@@ -161,15 +188,8 @@ impl Control {
     }
 }
 
-fn difference(before: Option<&Configuration>, after: Option<&Configuration>) -> Option<Changes> {
-    if let (Some(before), Some(after)) = (before, after)
-        && before.hash == after.hash
-    {
-        return None;
-    }
-    let empty = NodeConfiguration::empty(false);
-    let states = |side: Option<&Configuration>| side.map_or_else(|| empty.clone(), |c| c.compiled.configuration.clone());
-    let mut changes = changes::between(&states(before), &states(after));
+fn difference(before: &NodeConfiguration, after: &NodeConfiguration) -> Option<Changes> {
+    let mut changes = changes::between(before, after);
     if changes.diff.is_empty() {
         return None;
     }
@@ -185,8 +205,7 @@ fn difference(before: Option<&Configuration>, after: Option<&Configuration>) -> 
 }
 
 fn answer(
-    nodes: usize,
-    unchanged: usize,
+    (nodes, unchanged, reported): (usize, usize, usize),
     groups: BTreeMap<String, (Changes, Vec<String>)>,
     broken: Vec<BrokenNode>,
 ) -> FleetPlanView {
@@ -219,6 +238,7 @@ fn answer(
         nodes,
         touched,
         unchanged,
+        reported,
         groups,
         broken,
     }

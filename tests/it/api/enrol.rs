@@ -342,6 +342,69 @@ async fn a_node_that_loses_its_last_role_is_asked_nothing_and_what_was_assigned_
 }
 
 #[tokio::test]
+async fn a_fleet_plan_starts_from_what_a_node_last_reported_to_be() {
+    let server = Server::sqlite().await;
+    let (_, operator) = operator(&server).await;
+    let machine = enrolled(&server, &operator).await;
+    let object = |kind: &str, name: &str, spec: Value| json!({ "apiVersion": "greenroom/v1", "kind": kind, "metadata": { "name": name }, "spec": spec });
+    let save = async |object: Value, version: Option<&str>| {
+        let path = format!(
+            "/api/v1/{}s/{}",
+            object["kind"].as_str().unwrap().to_lowercase(),
+            object["metadata"]["name"].as_str().unwrap()
+        );
+        let mut ask = Ask::new("PUT", &path).token(&operator).json(&object);
+        if let Some(version) = version {
+            ask = ask.header("if-match", version);
+        }
+        let answer = server.send(ask).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+        server.control.deliver_configuration("web-1").await.unwrap();
+    };
+    let role = |recipe: &str| object("Role", "web", json!({ "recipes": [{ "name": recipe }] }));
+    let plan = async || {
+        let request = json!({ "objects": [role("haproxy")] });
+        let answer = server
+            .send(Ask::post("/api/v1/plans/fleet").token(&operator).json(&request))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let plan = answer.json();
+        assert_eq!(plan["summary"], "this change touches 1 node, 1 distinct diff");
+        (
+            plan["reported"].clone(),
+            plan["groups"][0]["diff"].as_str().unwrap().to_owned(),
+        )
+    };
+    save(role("redis"), None).await;
+    let node = object(
+        "Node",
+        "web-1",
+        json!({ "environment": "production", "datacenter": "dc1", "roles": ["web"] }),
+    );
+    save(node, Some("\"1\"")).await;
+    // Before it says anything: from what it is asked to be.
+    let (reported, diff) = plan().await;
+    assert!(
+        reported == 0 && diff.contains("redis") && diff.contains("haproxy"),
+        "{reported} {diff}"
+    );
+    let wish = server.send(machine.sign(&server, Ask::get("/agent/v1/configuration"))).await;
+    let report = json!({ "id": "r1", "configuration": wish.header("etag").trim_matches('"'), "outcome": "applied", "unchanged": 3,
+        "states": [], "services": [], "took_ms": 4 });
+    let told = server
+        .send(machine.sign(&server, Ask::post("/agent/v1/reports").json(&report)))
+        .await;
+    assert_eq!(told.status, StatusCode::NO_CONTENT, "{told:?}");
+    // It is asked to be something else, and has not become it yet.
+    save(role("memcached"), Some("\"1\"")).await;
+    let (reported, diff) = plan().await;
+    assert!(
+        reported == 1 && diff.contains("redis") && !diff.contains("memcached"),
+        "{reported} {diff}"
+    );
+}
+
+#[tokio::test]
 async fn a_long_content_is_given_to_the_node_whose_configuration_names_it() {
     let server = Server::sqlite().await;
     let (_, operator) = operator(&server).await;
