@@ -1,6 +1,6 @@
 //! A provider in memory, for tests of those who use providers: it keeps the contract and fails on demand.
 
-use super::{Capabilities, FencingToken, Layout, NodeHandle, NodeSpec, Observed, Owned, Provider, ProviderError};
+use super::{Capabilities, FencingToken, Image, Layout, NodeHandle, NodeSpec, Observed, Owned, Provider, ProviderError};
 use crate::model::id::NodeId;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +29,10 @@ pub struct Calls {
     pub removed: u32,
     /// `revive`.
     pub revive: u32,
+    /// Nodes that `stop` really stopped.
+    pub stopped: u32,
+    /// Nodes that `start` really started.
+    pub started: u32,
 }
 
 /// See the module. Clones share the same nodes.
@@ -41,6 +45,7 @@ struct State {
     fences: BTreeMap<NodeId, FencingToken>,
     ensure_troubles: VecDeque<Trouble>,
     destroy_troubles: VecDeque<Trouble>,
+    images: BTreeMap<String, Image>,
     delay: Duration,
     calls: Calls,
 }
@@ -128,24 +133,13 @@ impl State {
                 node.ports.insert(name.clone(), port);
             }
         }
-        let place = |name: &str| format!("/fake/{}/{name}", spec.node);
-        Ok(NodeHandle {
-            external_id: format!("fake/{}", spec.node),
-            address: "127.0.0.1".to_owned(),
-            ports: node
-                .ports
-                .iter()
-                .filter(|(name, _)| spec.ports.contains(name))
-                .map(|(name, port)| (name.clone(), *port))
-                .collect(),
-            layout: Layout {
-                apps: place("apps"),
-                data: place("data"),
-                config: place("config"),
-                logs: place("logs"),
-            },
-            confined_to: Some(format!("/fake/{}", spec.node)),
-            isolation: "fake: nothing runs".to_owned(),
+        let ports = node.ports.iter().filter(|(name, _)| spec.ports.contains(name));
+        Ok(handle(&spec.node, ports.map(|(name, port)| (name.clone(), *port)).collect()))
+    }
+
+    fn found(&mut self, id: &NodeId) -> Result<&mut Node, ProviderError> {
+        self.nodes.get_mut(id).ok_or_else(|| ProviderError::Denied {
+            why: format!("there is no node {id}"),
         })
     }
 
@@ -155,6 +149,24 @@ impl State {
             Some(node) if node.agent => Observed::Running,
             Some(_) => Observed::Stopped,
         }
+    }
+}
+
+fn handle(node: &NodeId, ports: BTreeMap<String, u16>) -> NodeHandle {
+    let place = |name: &str| format!("/fake/{node}/{name}");
+    NodeHandle {
+        external_id: format!("fake/{node}"),
+        address: "127.0.0.1".to_owned(),
+        ports,
+        inside: None,
+        layout: Layout {
+            apps: place("apps"),
+            data: place("data"),
+            config: place("config"),
+            logs: place("logs"),
+        },
+        confined_to: Some(format!("/fake/{node}")),
+        isolation: "fake: nothing runs".to_owned(),
     }
 }
 
@@ -168,6 +180,7 @@ impl Provider for Fake {
         Capabilities {
             installs_packages: false,
             whole_machine: false,
+            bakes: true,
             isolation: "fake: nothing runs".to_owned(),
         }
     }
@@ -198,6 +211,55 @@ impl Provider for Fake {
             node.agent = true;
         }
         Ok(state.observe(node))
+    }
+
+    async fn stop(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError> {
+        self.wait().await;
+        let mut state = self.state();
+        state.raise(node, token)?;
+        if std::mem::take(&mut state.found(node)?.agent) {
+            state.calls.stopped += 1;
+        }
+        Ok(())
+    }
+
+    async fn start(&self, node: &NodeId, token: FencingToken) -> Result<NodeHandle, ProviderError> {
+        self.wait().await;
+        let mut state = self.state();
+        state.raise(node, token)?;
+        let found = state.found(node)?;
+        let ports = found.ports.clone();
+        if !std::mem::replace(&mut found.agent, true) {
+            state.calls.started += 1;
+        }
+        Ok(handle(node, ports))
+    }
+
+    async fn bake(&self, node: &NodeId, key: &str, token: FencingToken) -> Result<Image, ProviderError> {
+        self.wait().await;
+        let mut state = self.state();
+        state.raise(node, token)?;
+        if state.found(node)?.agent {
+            return Err(ProviderError::Denied {
+                why: format!("the node {node} runs"),
+            });
+        }
+        let image = state.images.entry(key.to_owned()).or_insert_with(|| Image {
+            key: key.to_owned(),
+            external_id: format!("fake-image/{key}"),
+            usable: true,
+            bytes: Some(0),
+        });
+        Ok(image.clone())
+    }
+
+    async fn images(&self) -> Result<Vec<Image>, ProviderError> {
+        Ok(self.state().images.values().cloned().collect())
+    }
+
+    async fn remove_image(&self, external_id: &str) -> Result<(), ProviderError> {
+        self.state().images.retain(|_, image| image.external_id != external_id);
+        Ok(())
     }
 
     async fn destroy(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError> {

@@ -1,9 +1,12 @@
-//! Where nodes come from: one trait, five idempotent verbs, told apart by capability rather than by name.
+//! Where nodes come from: one trait of idempotent verbs, told apart by capability rather than by name.
 //!
 //! A provider knows neither the database nor the engine. Every verb may be called twice with the same arguments; `ensure`
-//! looks first and creates second; `destroy` returns only once the provider itself says that nothing is left. Each verb
-//! that changes something carries a fencing token, and a provider refuses a token below the highest it has seen for that
-//! node, so a controller that wakes up late changes nothing.
+//! looks first and creates second; `stop` keeps the node's disk and `start` brings back what `stop` left; `destroy` returns
+//! only once the provider itself says that nothing is left. Each verb that changes something carries a fencing token, and a
+//! provider refuses a token below the highest it has seen for that node, so a controller that wakes up late changes nothing.
+//!
+//! Whatever a provider makes beside a node (networks, disks, addresses, names) carries the node's tag, is listed by
+//! `list_owned` as that node's for as long as it is there, and goes with `destroy`. Images are the one thing that outlives nodes.
 
 pub use crate::model::configuration::Layout;
 use crate::model::id::{NodeId, StackId};
@@ -42,6 +45,12 @@ pub struct NodeSpec {
     pub ports: Vec<String>,
     /// Files and folders of the server's machine that the node may read, such as git mirrors (sandbox only).
     pub readable: Vec<PathBuf>,
+    /// What else its tags say, for people and bills: the stack's owner, its purpose.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// The image to start from, by its `external_id`; the provider's plain one where absent or no longer there.
+    #[serde(default)]
+    pub image: Option<String>,
     /// How its agent finds the server.
     pub bootstrap: Bootstrap,
 }
@@ -73,6 +82,9 @@ pub struct NodeHandle {
     pub address: String,
     /// The port given for each `app/port` of the spec, as seen at `address`.
     pub ports: BTreeMap<String, u16>,
+    /// Where its apps listen, where that is not where they are reached: a container's own address and ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Inside>,
     /// Where things go on this node.
     pub layout: Layout,
     /// Where set, a state may only write below this folder.
@@ -82,6 +94,28 @@ pub struct NodeHandle {
     pub isolation: String,
 }
 
+/// Where the apps of a node listen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inside {
+    /// The address that they bind to and call each other at.
+    pub address: String,
+    /// The port for each `app/port`.
+    pub ports: BTreeMap<String, u16>,
+}
+
+impl NodeHandle {
+    /// The address that apps on this node bind to and call each other at.
+    pub fn inner_address(&self) -> &str {
+        self.inside.as_ref().map_or(&self.address, |inside| &inside.address)
+    }
+
+    /// The port that `app/port` listens on.
+    pub fn inner_port(&self, key: &str) -> Option<u16> {
+        let ports = self.inside.as_ref().map_or(&self.ports, |inside| &inside.ports);
+        ports.get(key).copied()
+    }
+}
+
 /// What a provider can do and how well it keeps nodes apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
@@ -89,6 +123,8 @@ pub struct Capabilities {
     pub installs_packages: bool,
     /// States may write outside the node's own folders.
     pub whole_machine: bool,
+    /// Nodes can be kept as images that later ones start from.
+    pub bakes: bool,
     /// How well nodes are kept apart, for people.
     pub isolation: String,
 }
@@ -114,6 +150,19 @@ pub struct Owned {
     pub external_id: String,
     /// What it is.
     pub observed: Observed,
+}
+
+/// An image that a node was kept as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// What it was baked for; the tag under which it is found again.
+    pub key: String,
+    /// The provider's name for it.
+    pub external_id: String,
+    /// Whether it can be started from by now.
+    pub usable: bool,
+    /// How much room it takes, where the provider says.
+    pub bytes: Option<u64>,
 }
 
 /// Why a provider did not do what it was asked.
@@ -187,6 +236,48 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// Where the provider cannot be asked, or the agent cannot be started.
     async fn revive(&self, node: &NodeId) -> Result<Observed, ProviderError>;
+
+    /// Ends everything that runs on a node and keeps its disk; returns once the provider says that it is stopped. What is
+    /// stopped already stays so.
+    ///
+    /// # Errors
+    /// Where something may still run, or there is no such node.
+    async fn stop(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError>;
+
+    /// Starts a stopped node again. Addresses and ports may be others than before; its agent finds the server by itself.
+    ///
+    /// # Errors
+    /// Where it cannot be started, or there is no such node.
+    async fn start(&self, node: &NodeId, token: FencingToken) -> Result<NodeHandle, ProviderError>;
+
+    /// Keeps a stopped node as an image under this key; finds what an earlier, interrupted call kept. Providers say whether
+    /// they can ([`Capabilities::bakes`]).
+    ///
+    /// # Errors
+    /// Where there is no such node, it runs, or the provider keeps no images.
+    async fn bake(&self, node: &NodeId, key: &str, token: FencingToken) -> Result<Image, ProviderError> {
+        let _ = (node, key, token);
+        Err(ProviderError::Denied {
+            why: format!("the {} provider keeps no images", self.name()),
+        })
+    }
+
+    /// All images it holds under our tag, also half-made ones.
+    ///
+    /// # Errors
+    /// Where the provider cannot be asked.
+    async fn images(&self) -> Result<Vec<Image>, ProviderError> {
+        Ok(Vec::new())
+    }
+
+    /// Removes an image; one that is not there is already gone. Nodes that were started from it live on.
+    ///
+    /// # Errors
+    /// Where it may be left.
+    async fn remove_image(&self, external_id: &str) -> Result<(), ProviderError> {
+        let _ = external_id;
+        Ok(())
+    }
 
     /// Removes the node and returns once nothing of it is left. A node that never was is already gone.
     ///

@@ -10,6 +10,7 @@ use crate::providers::{Bootstrap, NodeSpec, Observed};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Input of `create_node` and `destroy_node`.
@@ -57,6 +58,8 @@ impl StepKind for CreateNode {
             size: stack.spec.size,
             ports: input.ports.clone(),
             readable: vec![self.0.mirrors.folder().to_owned()],
+            labels: BTreeMap::from([("owner".to_owned(), stack.owner.as_str().to_owned())]),
+            image: None,
             bootstrap: Bootstrap {
                 server_url: self.0.server_url.clone(),
                 token,

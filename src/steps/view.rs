@@ -83,8 +83,8 @@ pub fn of_node(
     let place = Place {
         layout: handle.layout.clone(),
         confined_to: handle.confined_to.clone(),
-        address: handle.address.clone(),
-        port: Box::new(|key| handle.ports.get(key).copied().unwrap_or_default()),
+        address: handle.inner_address().to_owned(),
+        port: Box::new(|key| handle.inner_port(key).unwrap_or_default()),
     };
     build(
         &stack.id,

@@ -202,11 +202,34 @@ impl Inner {
         self.point("token")?;
         start::start(self, &spec.node)?;
         self.point("started")?;
+        Ok(self.handle(&folder, ports))
+    }
+
+    fn stop(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError> {
+        let folder = self.folder(node);
+        if !start::was_started(&folder) {
+            return Err(nowhere(node));
+        }
+        fences::raise(&self.root, node, token)?;
+        remove::end_all(&folder)
+    }
+
+    fn start(&self, node: &NodeId, token: FencingToken) -> Result<NodeHandle, ProviderError> {
+        let folder = self.folder(node);
+        let record = ports::read(&folder).filter(|_| start::was_started(&folder));
+        let record = record.ok_or_else(|| nowhere(node))?;
+        fences::raise(&self.root, node, token)?;
+        start::start(self, node)?;
+        Ok(self.handle(&folder, record.ports))
+    }
+
+    fn handle(&self, folder: &Path, ports: BTreeMap<String, u16>) -> NodeHandle {
         let place = |name: &str| folder.join(name).display().to_string();
-        Ok(NodeHandle {
+        NodeHandle {
             external_id: folder.display().to_string(),
             address: "127.0.0.1".to_owned(),
             ports,
+            inside: None,
             layout: Layout {
                 apps: place("apps"),
                 data: place("data"),
@@ -215,7 +238,7 @@ impl Inner {
             },
             confined_to: Some(folder.display().to_string()),
             isolation: self.surroundings().isolation(),
-        })
+        }
     }
 
     fn list_owned(&self) -> Result<Vec<Owned>, ProviderError> {
@@ -254,6 +277,7 @@ impl Provider for Sandbox {
         Capabilities {
             installs_packages: false,
             whole_machine: false,
+            bakes: false,
             isolation: self.0.surroundings().isolation(),
         }
     }
@@ -280,6 +304,16 @@ impl Provider for Sandbox {
             Ok(inner.observe(&wanted))
         })
         .await
+    }
+
+    async fn stop(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError> {
+        let wanted = node.clone();
+        self.with_node(node, move |inner| inner.stop(&wanted, token)).await
+    }
+
+    async fn start(&self, node: &NodeId, token: FencingToken) -> Result<NodeHandle, ProviderError> {
+        let wanted = node.clone();
+        self.with_node(node, move |inner| inner.start(&wanted, token)).await
     }
 
     async fn destroy(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError> {
@@ -315,6 +349,12 @@ fn may_be_given(name: &str) -> bool {
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     word && !matches!(name, "PATH" | "HOME" | "TMPDIR") && !name.starts_with("GREENROOM_")
+}
+
+fn nowhere(node: &NodeId) -> ProviderError {
+    ProviderError::Denied {
+        why: format!("there is no sandbox of the node {node}"),
+    }
 }
 
 fn failed(what: &str, error: &io::Error) -> ProviderError {

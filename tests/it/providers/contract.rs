@@ -6,8 +6,8 @@ use greenroom::clock::{Ids, SystemIds};
 use greenroom::model::id::{NodeId, StackId};
 use greenroom::model::stack::Size;
 use greenroom::providers::fake::{Fake, Trouble};
-use greenroom::providers::{Bootstrap, FencingToken, NodeSpec, Observed, Provider, ProviderError};
-use std::collections::BTreeSet;
+use greenroom::providers::{Bootstrap, FencingToken, Image, NodeSpec, Observed, Provider, ProviderError};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A provider with what a test must be able to do to it.
 #[async_trait]
@@ -31,6 +31,8 @@ pub fn spec(ports: &[&str]) -> NodeSpec {
         size: Size::Small,
         ports: ports.iter().map(|p| (*p).to_owned()).collect(),
         readable: Vec::new(),
+        labels: BTreeMap::new(),
+        image: None,
         bootstrap: Bootstrap {
             // Nobody listens there: the contract does not need the agent to have a server.
             server_url: "http://127.0.0.1:9".into(),
@@ -138,6 +140,79 @@ async fn a_dead_agent_is_started_again(arena: &dyn Arena) {
     assert_eq!(arena.leftovers(&spec.node), [""; 0]);
 }
 
+async fn a_stopped_node_keeps_what_it_is(arena: &dyn Arena) {
+    let provider = arena.provider();
+    let spec = spec(&["shop/web"]);
+    assert!(matches!(
+        provider.stop(&spec.node, token(1)).await,
+        Err(ProviderError::Denied { .. })
+    ));
+    assert!(matches!(
+        provider.start(&spec.node, token(1)).await,
+        Err(ProviderError::Denied { .. })
+    ));
+    let made = provider.ensure(&spec, token(2)).await.unwrap();
+    for _ in 0..2 {
+        provider.stop(&spec.node, token(2)).await.unwrap();
+        assert_eq!(provider.observe(&spec.node).await.unwrap(), Observed::Stopped);
+        assert_eq!(owned(arena).await, BTreeSet::from([spec.node.clone()]));
+    }
+    let older = provider.start(&spec.node, token(1)).await;
+    assert!(matches!(older, Err(ProviderError::Fenced { .. })), "{older:?}");
+    for _ in 0..2 {
+        let started = provider.start(&spec.node, token(2)).await.unwrap();
+        assert_eq!(started.external_id, made.external_id);
+        assert_eq!(started.ports.keys().collect::<Vec<_>>(), ["shop/web"]);
+        assert_eq!(provider.observe(&spec.node).await.unwrap(), Observed::Running);
+    }
+    provider.stop(&spec.node, token(2)).await.unwrap();
+    provider.destroy(&spec.node, token(2)).await.unwrap();
+    assert_eq!(arena.leftovers(&spec.node), [""; 0]);
+}
+
+async fn an_image_is_kept_by_its_key(arena: &dyn Arena) {
+    let provider = arena.provider();
+    let kept = |images: Vec<Image>| images.into_iter().filter(|i| i.key == "contract-key").collect::<Vec<_>>();
+    let mut first = spec(&["shop/web"]);
+    provider.ensure(&first, token(1)).await.unwrap();
+    if !provider.capabilities().bakes {
+        provider.stop(&first.node, token(1)).await.unwrap();
+        let refused = provider.bake(&first.node, "contract-key", token(1)).await;
+        assert!(matches!(refused, Err(ProviderError::Denied { .. })), "{refused:?}");
+        provider.destroy(&first.node, token(1)).await.unwrap();
+        return;
+    }
+    let running = provider.bake(&first.node, "contract-key", token(1)).await;
+    assert!(matches!(running, Err(ProviderError::Denied { .. })), "{running:?}");
+    provider.stop(&first.node, token(1)).await.unwrap();
+    let image = provider.bake(&first.node, "contract-key", token(1)).await.unwrap();
+    assert!(image.usable);
+    assert_eq!(provider.bake(&first.node, "contract-key", token(1)).await.unwrap(), image);
+    assert_eq!(kept(provider.images().await.unwrap()), [image.clone()]);
+    provider.destroy(&first.node, token(1)).await.unwrap();
+    assert_eq!(
+        kept(provider.images().await.unwrap()),
+        [image.clone()],
+        "it outlives its node"
+    );
+    first = spec(&["shop/web"]);
+    first.image = Some(image.external_id.clone());
+    provider.ensure(&first, token(1)).await.unwrap();
+    for _ in 0..2 {
+        provider.remove_image(&image.external_id).await.unwrap();
+    }
+    assert_eq!(kept(provider.images().await.unwrap()), []);
+    assert_eq!(provider.observe(&first.node).await.unwrap(), Observed::Running);
+    // What is no longer there costs time, not the launch.
+    let mut second = spec(&["shop/web"]);
+    second.image = Some(image.external_id.clone());
+    provider.ensure(&second, token(1)).await.unwrap();
+    for node in [&first.node, &second.node] {
+        provider.destroy(node, token(1)).await.unwrap();
+        assert_eq!(arena.leftovers(node), [""; 0]);
+    }
+}
+
 async fn nodes_share_nothing(arena: &dyn Arena) {
     let provider = arena.provider();
     let specs = [spec(&["a/web", "a/admin"]), spec(&["a/web", "b/web"]), spec(&["a/web"])];
@@ -172,6 +247,8 @@ async fn keeps_the_contract(arena: &dyn Arena) {
     what_is_not_there_is_destroyed_already(arena).await;
     an_older_controller_changes_nothing(arena).await;
     a_dead_agent_is_started_again(arena).await;
+    a_stopped_node_keeps_what_it_is(arena).await;
+    an_image_is_kept_by_its_key(arena).await;
     nodes_share_nothing(arena).await;
 }
 
