@@ -12,6 +12,7 @@ use super::reports::Reports;
 use super::states::Hands;
 use super::{LOOK, Outcome};
 use crate::clock::{Ids, SystemIds};
+use crate::machine::processes;
 use crate::wire::agent::{Report, ReportOutcome};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 // Services change in bursts; one report tells of a burst.
 const GATHER: Duration = Duration::from_millis(300);
+const BOOT: &str = "boot";
 const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// Works until there is nobody to work for, or with `once` until it has converged once.
@@ -33,13 +35,14 @@ pub(super) async fn work(
     mut renewer: Renewer,
 ) -> Outcome {
     let mut journal = Journal::load(&hands.folder);
+    let booted = has_booted(hands);
     if let Some(before) = before {
         let finished = journal.as_ref().filter(|j| j.etag == before.etag).and_then(|j| j.outcome);
         let was_well = finished == Some(ReportOutcome::Applied);
         hands.services.take_over(&before.services(), was_well).await;
         match (&journal, finished) {
-            (Some(journal), Some(_)) => reports.add(report(journal, hands).await),
-            // Cut short: gone on with below.
+            (Some(journal), Some(_)) if !booted => reports.add(report(journal, hands).await),
+            // Cut short, or what it found then is not what is now: gone on with below.
             _ => assigned.mark_changed(),
         }
     }
@@ -102,6 +105,18 @@ pub(super) async fn work(
             }
         }
     }
+}
+
+// Whether the machine, or the container, was started anew since an agent was last here: nothing runs that it had started.
+fn has_booted(hands: &Hands) -> bool {
+    let Some(boot) = processes::boot() else { return false };
+    let before = hands.folder.load::<String>(BOOT);
+    if before.as_ref() != Some(&boot)
+        && let Err(fault) = hands.folder.save(BOOT, &boot)
+    {
+        tracing::warn!(%fault, "the next agent will think that the machine was started anew");
+    }
+    before.is_some_and(|before| before != boot)
 }
 
 // Why nothing must be changed now, where someone said so.

@@ -67,6 +67,30 @@ impl Client {
         self.json(self.ask(Method::POST, &["stacks", stack, "retry"])).await
     }
 
+    /// Puts a stack to sleep.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn stop_stack(&self, stack: &str) -> Result<Accepted> {
+        self.json(self.ask(Method::POST, &["stacks", stack, "stop"])).await
+    }
+
+    /// Wakes a stack.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn start_stack(&self, stack: &str) -> Result<Accepted> {
+        self.json(self.ask(Method::POST, &["stacks", stack, "start"])).await
+    }
+
+    /// Makes a new server for a stack.
+    ///
+    /// # Errors
+    /// The server's problem.
+    pub async fn rebuild_stack(&self, stack: &str) -> Result<Accepted> {
+        self.json(self.ask(Method::POST, &["stacks", stack, "rebuild"])).await
+    }
+
     /// Destroys a stack.
     ///
     /// # Errors

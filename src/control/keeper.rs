@@ -49,7 +49,7 @@ impl Control {
 
     async fn revive_agents(&self) -> Result<()> {
         for node in self.store.live_nodes().await? {
-            // One that was never created is the launch's business.
+            // One that was never created is the launch's business, and one that is stopped is meant to be.
             if node.state != "created" {
                 continue;
             }

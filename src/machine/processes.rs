@@ -34,6 +34,13 @@ pub struct Process {
     environment: Vec<u8>,
 }
 
+/// Tells one start of this machine, or of this container, from the next; none where that cannot be known.
+pub fn boot() -> Option<String> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let first = Process::look(1)?;
+    Some(format!("{}/{}", kernel.trim(), first.ticks))
+}
+
 impl Process {
     /// The process of this number, unless it has ended.
     pub fn look(pid: u32) -> Option<Self> {

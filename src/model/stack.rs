@@ -21,10 +21,23 @@ states! {
         Tainted = "tainted",
         /// Its launch failed and was undone.
         Failed = "failed",
+        /// It is being put to sleep.
+        Stopping = "stopping",
+        /// It sleeps: its server is off and keeps its disk.
+        Stopped = "stopped",
+        /// It is being woken.
+        Starting = "starting",
         /// It is being destroyed.
         Destroying = "destroying",
         /// It is gone, and the provider confirmed it.
         Destroyed = "destroyed",
+    }
+}
+
+impl StackState {
+    /// Whether a run is at work on it that a destruction has to cancel first.
+    pub const fn is_under_way(self) -> bool {
+        matches!(self, Self::Building | Self::Updating | Self::Stopping | Self::Starting)
     }
 }
 
@@ -159,6 +172,8 @@ pub struct Stack {
     pub lease_until: Timestamp,
     /// How far it may be extended.
     pub lease_max: Timestamp,
+    /// When it was put to sleep, while it sleeps.
+    pub stopped_at: Option<Timestamp>,
     /// Row version, for `If-Match`.
     pub version: i64,
 }

@@ -11,14 +11,16 @@ const PERSISTENTLY: Retry = Retry {
     backoff_ms: 500,
 };
 
+/// A step that is not turned back from: it is tried again for a while, and then waits for a person.
+pub(super) fn forward(mut step: StepSpec) -> StepSpec {
+    step.on_failure = OnFailure::Block;
+    step.pivot = true;
+    step.retry = PERSISTENTLY;
+    step
+}
+
 /// The plan of a destruction. `nodes` are all of the stack's nodes that are not known to be gone.
 pub fn plan(stack: &Stack, nodes: &[(NodeId, String)]) -> Plan {
-    let forward = |mut step: StepSpec| {
-        step.on_failure = OnFailure::Block;
-        step.pivot = true;
-        step.retry = PERSISTENTLY;
-        step
-    };
     let input = begin_stack::Input { stack: stack.id.clone() };
     let mut steps = Vec::new();
     for (index, (node, provider)) in nodes.iter().enumerate() {

@@ -10,7 +10,9 @@ use crate::model::descriptor::Descriptor;
 use crate::model::id::NodeId;
 use crate::model::plan::{Plan, Retry, StepSpec};
 use crate::model::stack::{Stack, StackSpec};
-use crate::steps::{begin_stack, check_page, configure_node, converge_node, create_database, create_node, fetch_revision, view};
+use crate::steps::{
+    begin_stack, check_page, configure_node, converge_node, create_database, create_node, fetch_revision, publish_stack, view,
+};
 use crate::store::nodes::DatabaseRow;
 
 /// Builds and health checks of a real app may take a while; each has its own, shorter limit on the node.
@@ -38,21 +40,7 @@ pub fn plan(stack: &Stack, node: &NodeId, descriptors: &[Descriptor], databases:
         );
         before_node.push(key);
     }
-    steps.push(
-        StepSpec::new(
-            "node",
-            "create_node",
-            format!("Create a {} {} server", stack.spec.size, stack.provider),
-        )
-        .after(before_node)
-        .input(create_node::Input {
-            stack: stack.id.clone(),
-            node: node.clone(),
-            provider: stack.provider.clone(),
-            ports: view::ports(descriptors),
-        })
-        .undoable(),
-    );
+    steps.push(create(stack, node, descriptors).after(before_node));
     configure_and_check(stack, node, descriptors, None, "node", &mut steps);
     Plan {
         kind: "launch_stack".into(),
@@ -65,6 +53,22 @@ pub fn plan(stack: &Stack, node: &NodeId, descriptors: &[Descriptor], databases:
 /// Name of the secret that holds a database role's password.
 pub fn view_secret(database: &DatabaseRow) -> String {
     format!("{}/database/{}", database.app, database.resource)
+}
+
+/// The step that makes a node.
+pub(super) fn create(stack: &Stack, node: &NodeId, descriptors: &[Descriptor]) -> StepSpec {
+    StepSpec::new(
+        "node",
+        "create_node",
+        format!("Create a {} {} server", stack.spec.size, stack.provider),
+    )
+    .input(create_node::Input {
+        stack: stack.id.clone(),
+        node: node.clone(),
+        provider: stack.provider.clone(),
+        ports: view::ports(descriptors),
+    })
+    .undoable()
 }
 
 pub(super) fn begin(stack: &Stack) -> StepSpec {
@@ -161,7 +165,10 @@ pub(super) fn configure_and_check(
     steps.push(
         StepSpec::new("publish", "publish_stack", "Open the doors")
             .after(checks)
-            .input(begin_stack::Input { stack: stack.id.clone() }),
+            .input(publish_stack::Input {
+                stack: stack.id.clone(),
+                node: Some(node.clone()),
+            }),
     );
 }
 

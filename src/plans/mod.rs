@@ -2,6 +2,9 @@
 
 pub mod destroy_stack;
 pub mod launch_stack;
+pub mod rebuild_stack;
+pub mod start_stack;
+pub mod stop_stack;
 pub mod update_stack;
 
 pub use crate::steps::bundles::Bundles;

@@ -4,7 +4,7 @@
 use super::Tools;
 use crate::engine::kind::{StepContext, StepError, StepKind};
 use crate::model::fault::Fault;
-use crate::model::id::StackId;
+use crate::model::id::{NodeId, StackId};
 use crate::model::plan::EffectClass;
 use crate::model::stack::StackState;
 use async_trait::async_trait;
@@ -40,6 +40,7 @@ impl StepKind for BeginStack {
     async fn undo(&self, cx: &StepContext) -> Result<(), StepError> {
         let input: Input = cx.input()?;
         let unmade = self.unmade_databases(cx).await?;
+        let unmade_nodes = self.unmade_nodes(&input.stack).await?;
         let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
         let Some(mut stack) = tx.stack(&input.stack).await.map_err(Fault::from)? else {
             return Ok(());
@@ -66,10 +67,16 @@ impl StepKind for BeginStack {
             StackState::Updating => {
                 stack.state = StackState::Tainted;
                 // What was asked for is kept in `previous`, so that a retry knows it; what serves is what served before.
+                for node in unmade_nodes.iter().filter(|node| stack.node.as_ref() != Some(node)) {
+                    tx.set_node_gone(node).await.map_err(Fault::from)?;
+                }
+                // A rebuild asks for nothing else than there is.
                 if let Some(before) = stack.previous.take() {
                     stack.previous = Some(std::mem::replace(&mut stack.spec, before));
                 }
             }
+            // What was started for it is stopped by now.
+            StackState::Starting => stack.state = StackState::Stopped,
             // It is being destroyed meanwhile, or this undo is a repetition.
             _ => return Ok(()),
         }
@@ -81,6 +88,15 @@ impl StepKind for BeginStack {
 }
 
 impl BeginStack {
+    // Nodes whose rows were stored with a run, but which it never came to make.
+    async fn unmade_nodes(&self, stack: &StackId) -> Result<Vec<NodeId>, Fault> {
+        let nodes = self.0.store.live_nodes().await?.into_iter();
+        Ok(nodes
+            .filter(|node| &node.stack == stack && node.state == "planned")
+            .map(|node| node.id)
+            .collect())
+    }
+
     // Databases whose rows were stored with the run, but which it never came to make.
     async fn unmade_databases(&self, cx: &StepContext) -> Result<Vec<String>, Fault> {
         let run = self.0.store.run(&cx.run).await?;

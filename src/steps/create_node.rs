@@ -83,12 +83,7 @@ impl StepKind for CreateNode {
         for (port, number) in &handle.ports {
             cx.log.line(format!("{port} gets port {number}")).await;
         }
-        let handle =
-            serde_json::to_value(&handle).map_err(|e| Fault::new("internal", "A node's handle cannot be stored").why(e))?;
-        let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
-        tx.set_node_created(&input.node, &handle).await.map_err(Fault::from)?;
-        tx.commit().await.map_err(Fault::from)?;
-        Ok(handle)
+        self.0.keep_handle(&input.node, &handle).await
     }
 
     async fn undo(&self, cx: &StepContext) -> Result<(), StepError> {

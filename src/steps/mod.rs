@@ -10,6 +10,8 @@
 //! | `converge_node` | none: waits for the agent's report | pure | none needed |
 //! | `check_page` | none: asks pages | pure | none needed |
 //! | `publish_stack` | stack becomes ready | convergent | none needed: nothing after it can fail |
+//! | `start_node` | a stopped node runs again | convergent | stopped |
+//! | `stop_node`, `rest_stack` | a node is off, its stack sleeps | convergent | only forward |
 //! | `destroy_node`, `drop_databases`, `forget_stack` | the opposite | convergent | only forward |
 
 pub mod basis;
@@ -25,6 +27,7 @@ pub mod fetch_revision;
 pub mod fleet;
 pub mod production;
 pub mod publish_stack;
+pub mod stop_node;
 pub mod view;
 
 use crate::engine::kind::{StepError, StepKind, StepKinds};
@@ -35,6 +38,7 @@ use crate::model::stack::Stack;
 use crate::providers::postgres::DatabaseServer;
 use crate::providers::{FencingToken, NodeHandle, Provider, ProviderError, Providers};
 use crate::store::Store;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What the steps work with.
@@ -58,12 +62,15 @@ pub struct Tools {
 
 /// All the kinds.
 pub fn kinds(tools: &Arc<Tools>) -> StepKinds {
-    let all: [Arc<dyn StepKind>; 11] = [
+    let all: [Arc<dyn StepKind>; 14] = [
         Arc::new(begin_stack::BeginStack(Arc::clone(tools))),
         Arc::new(fetch_revision::FetchRevision(Arc::clone(tools))),
         Arc::new(create_database::CreateDatabase(Arc::clone(tools))),
         Arc::new(create_database::DropDatabases(Arc::clone(tools))),
         Arc::new(create_node::CreateNode(Arc::clone(tools))),
+        Arc::new(stop_node::StopNode(Arc::clone(tools))),
+        Arc::new(stop_node::StartNode(Arc::clone(tools))),
+        Arc::new(stop_node::RestStack(Arc::clone(tools))),
         Arc::new(destroy_node::DestroyNode(Arc::clone(tools))),
         Arc::new(destroy_node::ForgetStack(Arc::clone(tools))),
         Arc::new(configure_node::ConfigureNode(Arc::clone(tools))),
@@ -90,6 +97,16 @@ impl Tools {
             .and_then(|row| row.handle)
             .and_then(|value| serde_json::from_value(value).ok());
         handle.ok_or_else(|| StepError::Final(Fault::new("agent-lost", format!("The node {node} was never created"))))
+    }
+
+    // Stores where a node is reached; what a step that makes or starts one ends with.
+    async fn keep_handle(&self, node: &NodeId, handle: &NodeHandle) -> Result<Value, StepError> {
+        let handle =
+            serde_json::to_value(handle).map_err(|e| Fault::new("internal", "A node's handle cannot be stored").why(e))?;
+        let mut tx = self.store.journal().await.map_err(Fault::from)?;
+        tx.set_node_created(node, &handle).await.map_err(Fault::from)?;
+        tx.commit().await.map_err(Fault::from)?;
+        Ok(handle)
     }
 
     async fn stack(&self, id: &StackId) -> Result<Stack, StepError> {

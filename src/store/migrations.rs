@@ -15,6 +15,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (8, "boots", include_str!("../../migrations/0008_boots.sql")),
     (9, "agents", include_str!("../../migrations/0009_agents.sql")),
     (10, "named_secrets", include_str!("../../migrations/0010_named_secrets.sql")),
+    (11, "sleep", include_str!("../../migrations/0011_sleep.sql")),
 ];
 
 /// What brings a database up to date.

@@ -30,7 +30,7 @@ pub struct NodeRow {
     pub stack: StackId,
     /// Its provider.
     pub provider: String,
-    /// `planned`, `created` or `gone`.
+    /// `planned`, `created`, `stopping`, `stopped` or `gone`.
     pub state: String,
     /// What the provider gave: ports, folders, isolation.
     pub handle: Option<Value>,
@@ -217,6 +217,37 @@ impl Tx {
         Ok(())
     }
 
+    /// Notes that a node is being stopped, so that nobody starts its agent again meanwhile.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn set_node_stopping(&mut self, id: &NodeId) -> Result<()> {
+        self.set_node_state(id, "stopping").await
+    }
+
+    /// Notes that the provider says the node is stopped. What its agent said before says nothing about later.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn set_node_stopped(&mut self, id: &NodeId) -> Result<()> {
+        sqlx::query("DELETE FROM reports WHERE node = $1")
+            .bind(id.as_str().to_owned())
+            .execute(self.conn())
+            .await?;
+        self.set_node_state(id, "stopped").await
+    }
+
+    async fn set_node_state(&mut self, id: &NodeId, state: &'static str) -> Result<()> {
+        sqlx::query("UPDATE nodes SET state = $1 WHERE id = $2 AND state <> 'gone'")
+            .bind(state)
+            .bind(id.as_str().to_owned())
+            .execute(self.conn())
+            .await?;
+        self.index_stack_node(id).await?;
+        self.touch(format!("node:{id}"));
+        Ok(())
+    }
+
     /// Notes that the provider says the node is gone. Its agent is no longer believed.
     ///
     /// # Errors
@@ -350,6 +381,18 @@ impl Tx {
         }
         self.touch(format!("node:{id}"));
         Ok(())
+    }
+
+    /// The hash of the configuration that a node should have.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn node_desired(&mut self, id: &NodeId) -> Result<Option<String>> {
+        let found: Option<Option<String>> = sqlx::query_scalar("SELECT desired FROM nodes WHERE id = $1")
+            .bind(id.as_str().to_owned())
+            .fetch_optional(self.conn())
+            .await?;
+        Ok(found.flatten())
     }
 
     /// Stores a report in place of the node's last about the same configuration; the same report twice is one.

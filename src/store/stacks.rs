@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 macro_rules! columns {
     () => {
-        "id, name, owner, provider, state, spec, previous, node, links, fault, run, created_at, ready_at, lease_until, lease_max, version"
+        "id, name, owner, provider, state, spec, previous, node, links, fault, run, created_at, ready_at, lease_until, lease_max, stopped_at, version"
     };
 }
 
@@ -188,7 +188,7 @@ impl Tx {
             (!matches!(stack.state, StackState::Destroying | StackState::Destroyed)).then(|| stack.name.as_str().to_owned());
         let done = sqlx::query(
             "UPDATE stacks SET live_name = $1, state = $2, spec = $3, previous = $4, node = $5, links = $6, fault = $7, run = $8, \
-             ready_at = $9, lease_until = $10, version = version + 1 WHERE id = $11 AND version = $12",
+             ready_at = $9, lease_until = $10, stopped_at = $11, version = version + 1 WHERE id = $12 AND version = $13",
         )
         .bind(live)
         .bind(stack.state.as_str())
@@ -200,6 +200,7 @@ impl Tx {
         .bind(stack.run.as_ref().map(|r| r.as_str().to_owned()))
         .bind(stack.ready_at.map(|t| t.0))
         .bind(stack.lease_until.0)
+        .bind(stack.stopped_at.map(|t| t.0))
         .bind(stack.id.as_str().to_owned())
         .bind(stack.version)
         .execute(self.conn())
@@ -276,6 +277,7 @@ fn read(row: &AnyRow) -> Result<Stack> {
         ready_at: row.try_get::<Option<i64>, _>(12)?.map(Timestamp),
         lease_until: Timestamp(row.try_get(13)?),
         lease_max: Timestamp(row.try_get(14)?),
-        version: row.try_get(15)?,
+        stopped_at: row.try_get::<Option<i64>, _>(15)?.map(Timestamp),
+        version: row.try_get(16)?,
     })
 }

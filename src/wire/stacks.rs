@@ -172,12 +172,16 @@ pub struct StackView {
     /// How far it may be extended.
     #[schema(value_type = String)]
     pub lease_max: Timestamp,
+    /// When it was put to sleep, while it sleeps.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Timestamp>,
     /// The run that last worked on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunView>,
     /// Row version, for `If-Match`.
     pub version: i64,
-    /// What the asker may do now: `open`, `extend`, `update`, `retry`, `destroy`.
+    /// What the asker may do now: `open`, `extend`, `update`, `retry`, `stop`, `start`, `rebuild`, `destroy`.
     pub actions: Vec<String>,
 }
 

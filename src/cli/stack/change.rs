@@ -31,7 +31,7 @@ pub struct UpdateArgs {
     waiting: Waiting,
 }
 
-/// Arguments of `stack retry` and `stack destroy`.
+/// Arguments of the changes that need to be told nothing more.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
     /// Name or id
@@ -56,6 +56,24 @@ pub async fn update(client: &Client, args: UpdateArgs, output: Output) -> Result
 /// Tries again.
 pub async fn retry(client: &Client, args: ChangeArgs, output: Output) -> Result {
     let accepted = client.retry_stack(&args.stack).await?;
+    wait(client, accepted, &args.waiting, output).await
+}
+
+/// Puts to sleep.
+pub async fn stop(client: &Client, args: ChangeArgs, output: Output) -> Result {
+    let accepted = client.stop_stack(&args.stack).await?;
+    wait(client, accepted, &args.waiting, output).await
+}
+
+/// Wakes.
+pub async fn start(client: &Client, args: ChangeArgs, output: Output) -> Result {
+    let accepted = client.start_stack(&args.stack).await?;
+    wait(client, accepted, &args.waiting, output).await
+}
+
+/// Makes a new server.
+pub async fn rebuild(client: &Client, args: ChangeArgs, output: Output) -> Result {
+    let accepted = client.rebuild_stack(&args.stack).await?;
     wait(client, accepted, &args.waiting, output).await
 }
 

@@ -44,6 +44,12 @@ enum StackCommand {
     Update(change::UpdateArgs),
     /// Try a failed launch or update again
     Retry(change::ChangeArgs),
+    /// Put a staging server to sleep: it is off and keeps its disk
+    Stop(change::ChangeArgs),
+    /// Wake a staging server that sleeps
+    Start(change::ChangeArgs),
+    /// Make a new server for it; the old one serves until the new one is healthy, and what is on its disk is lost
+    Rebuild(change::ChangeArgs),
     /// Destroy it, whatever state it is in
     #[command(visible_alias = "rm")]
     Destroy(change::ChangeArgs),
@@ -65,6 +71,9 @@ pub async fn run(args: StackArgs, output: Output) -> Result {
         StackCommand::Extend(args) => change::extend(&client, args, output).await,
         StackCommand::Update(args) => change::update(&client, args, output).await,
         StackCommand::Retry(args) => change::retry(&client, args, output).await,
+        StackCommand::Stop(args) => change::stop(&client, args, output).await,
+        StackCommand::Start(args) => change::start(&client, args, output).await,
+        StackCommand::Rebuild(args) => change::rebuild(&client, args, output).await,
         StackCommand::Destroy(args) => change::destroy(&client, args, output).await,
     }
 }

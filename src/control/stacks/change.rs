@@ -149,7 +149,7 @@ impl Control {
             }
             return self.accepted(actor, &stack.id, &run).await;
         }
-        if matches!(stack.state, StackState::Building | StackState::Updating)
+        if stack.state.is_under_way()
             && let Some(run) = &stack.run
         {
             let reason = format!("{actor} destroys the stack");
@@ -252,13 +252,13 @@ fn labels(spec: &StackSpec) -> BTreeMap<AppName, Option<RevisionName>> {
         .collect()
 }
 
-async fn locked(tx: &mut Tx, id: &StackId) -> Result<Stack> {
+pub(super) async fn locked(tx: &mut Tx, id: &StackId) -> Result<Stack> {
     tx.stack(id)
         .await?
         .ok_or_else(|| ControlError::not_found("stack", id.as_str()))
 }
 
-fn conflict(stack: &Stack, why: &str) -> ControlError {
+pub(super) fn conflict(stack: &Stack, why: &str) -> ControlError {
     let mut error = ControlError::new("conflict", format!("{} is {} now", stack.name, stack.state));
     error.fault.why = why.to_owned();
     error

@@ -191,6 +191,7 @@ impl Control {
             ready_at: stack.ready_at,
             lease_until: stack.lease_until,
             lease_max: stack.lease_max,
+            stopped_at: stack.stopped_at,
             run: seen.run,
             version: stack.version,
             actions: actions(stack, actor),
@@ -241,10 +242,11 @@ fn actions(stack: &Stack, actor: &Actor) -> Vec<String> {
     }
     if may_change(actor, &stack.owner) {
         match stack.state {
-            StackState::Ready => all.extend(["extend", "update"]),
-            StackState::Tainted => all.extend(["extend", "update", "retry"]),
+            StackState::Ready => all.extend(["extend", "update", "stop", "rebuild"]),
+            StackState::Tainted => all.extend(["extend", "update", "retry", "stop", "rebuild"]),
+            StackState::Stopped => all.extend(["extend", "start"]),
             StackState::Failed => all.push("retry"),
-            StackState::Building | StackState::Updating => all.push("extend"),
+            StackState::Building | StackState::Updating | StackState::Stopping | StackState::Starting => all.push("extend"),
             StackState::Destroying | StackState::Destroyed => {}
         }
         if !matches!(stack.state, StackState::Destroyed) {

@@ -1,13 +1,14 @@
 //! Stacks: plan, launch, look, extend, update, retry, destroy.
 //!
 //! [`plan`] turns a request into a draft (apps at commits, data, compiled recipes) that both the preview and the launch use,
-//! so what is shown before is what happens after. [`launch`] and [`change`] store it and start a run in one transaction.
+//! so what is shown before is what happens after. [`launch`], [`change`] and [`sleep`] store it and start a run in one transaction.
 //! [`look`] reads.
 
 pub mod change;
 pub mod launch;
 pub mod look;
 pub mod plan;
+pub mod sleep;
 
 use super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};

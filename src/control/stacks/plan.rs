@@ -268,6 +268,7 @@ impl Draft {
             ready_at: None,
             lease_until: self.lease_until,
             lease_max: self.lease_max,
+            stopped_at: None,
             version: 1,
         }
     }

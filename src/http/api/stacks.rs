@@ -149,6 +149,48 @@ pub async fn retry_stack(
     Ok(accepted(state.control.retry_stack(&actor, &id).await?))
 }
 
+/// Puts a stack to sleep: its server is off and keeps its disk.
+#[utoipa::path(
+    post, path = "/api/v1/stacks/{id}/stop", tag = "stacks",
+    params(("id" = String, Path, description = "Id or name")), security(("token" = ["member"])),
+    responses((status = 202, description = "Its run has begun", body = Accepted))
+)]
+pub async fn stop_stack(
+    Member(actor): Member,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(accepted(state.control.stop_stack(&actor, &id).await?))
+}
+
+/// Wakes a stack that sleeps.
+#[utoipa::path(
+    post, path = "/api/v1/stacks/{id}/start", tag = "stacks",
+    params(("id" = String, Path, description = "Id or name")), security(("token" = ["member"])),
+    responses((status = 202, description = "Its run has begun", body = Accepted))
+)]
+pub async fn start_stack(
+    Member(actor): Member,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(accepted(state.control.start_stack(&actor, &id).await?))
+}
+
+/// Makes a new server for a stack; the old one serves until the new one has passed every check. What lived on its disk is lost.
+#[utoipa::path(
+    post, path = "/api/v1/stacks/{id}/rebuild", tag = "stacks",
+    params(("id" = String, Path, description = "Id or name")), security(("token" = ["member"])),
+    responses((status = 202, description = "Its run has begun", body = Accepted))
+)]
+pub async fn rebuild_stack(
+    Member(actor): Member,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(accepted(state.control.rebuild_stack(&actor, &id).await?))
+}
+
 /// Destroys a stack, whatever state it is in. Asking twice is asking once.
 #[utoipa::path(
     delete, path = "/api/v1/stacks/{id}", tag = "stacks",

@@ -5,13 +5,14 @@ use super::launch::lease_of;
 use super::lines::{Lines, Place};
 use super::stacks::show_with;
 use super::view::{Look, done, field_errors, reshow};
+use crate::control::ControlError;
 use crate::http::auth::{Member, Viewer};
 use crate::http::extract::Path;
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::model::actor::Actor;
 use crate::wire::problem::Problem;
-use crate::wire::stacks::{AppChoice, ExtendRequest, StackView, UpdateRequest};
+use crate::wire::stacks::{Accepted, AppChoice, ExtendRequest, StackView, UpdateRequest};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -26,6 +27,9 @@ pub fn router() -> Router<AppState> {
         .route("/stacks/{id}/extend", post(extend))
         .route("/stacks/{id}/update", get(show_update).post(update))
         .route("/stacks/{id}/retry", post(retry))
+        .route("/stacks/{id}/stop", post(stop))
+        .route("/stacks/{id}/start", post(start))
+        .route("/stacks/{id}/rebuild", get(ask_rebuild).post(rebuild))
         .route("/stacks/{id}/destroy", get(ask_destroy).post(destroy))
         .route("/stacks/{id}/services/{service}", get(show_service))
 }
@@ -51,9 +55,62 @@ async fn retry(
     look: Look,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    match state.control.retry_stack(&actor, &id).await {
-        Ok(accepted) => Ok(done(&format!("/stacks/{}", accepted.stack.id), "retrying")),
-        Err(error) => show_with(&state, &look, &actor, &id, Some((&reshow(error)?, ""))).await,
+    let begun = state.control.retry_stack(&actor, &id).await;
+    answer(&state, &look, &actor, &id, begun, "retrying").await
+}
+
+async fn stop(
+    Member(actor): Member,
+    State(state): State<AppState>,
+    look: Look,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let begun = state.control.stop_stack(&actor, &id).await;
+    answer(&state, &look, &actor, &id, begun, "stopping").await
+}
+
+async fn start(
+    Member(actor): Member,
+    State(state): State<AppState>,
+    look: Look,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let begun = state.control.start_stack(&actor, &id).await;
+    answer(&state, &look, &actor, &id, begun, "starting").await
+}
+
+async fn ask_rebuild(
+    Member(actor): Member,
+    State(state): State<AppState>,
+    look: Look,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let stack = state.control.show_stack(&actor, &id).await?;
+    Ok(look.page("stacks/rebuild.html", Some(&actor), json!({ "stack": stack })))
+}
+
+async fn rebuild(
+    Member(actor): Member,
+    State(state): State<AppState>,
+    look: Look,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let begun = state.control.rebuild_stack(&actor, &id).await;
+    answer(&state, &look, &actor, &id, begun, "rebuilding").await
+}
+
+// Back to the stack's page, with what has begun or why it has not.
+async fn answer(
+    state: &AppState,
+    look: &Look,
+    actor: &Actor,
+    id: &str,
+    begun: Result<Accepted, ControlError>,
+    said: &str,
+) -> Result<Response, ApiError> {
+    match begun {
+        Ok(accepted) => Ok(done(&format!("/stacks/{}", accepted.stack.id), said)),
+        Err(error) => show_with(state, look, actor, id, Some((&reshow(error)?, ""))).await,
     }
 }
 
@@ -73,10 +130,8 @@ async fn destroy(
     look: Look,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    match state.control.destroy_stack(&actor, &id).await {
-        Ok(accepted) => Ok(done(&format!("/stacks/{}", accepted.stack.id), "destroying")),
-        Err(error) => show_with(&state, &look, &actor, &id, Some((&reshow(error)?, ""))).await,
-    }
+    let begun = state.control.destroy_stack(&actor, &id).await;
+    answer(&state, &look, &actor, &id, begun, "destroying").await
 }
 
 async fn show_update(

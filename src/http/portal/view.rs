@@ -156,6 +156,9 @@ fn said(query: &str) -> Option<(&'static str, bool)> {
         "extended" => "The lease was extended",
         "updating" => "The update has begun",
         "retrying" => "Another try has begun",
+        "stopping" => "It goes to sleep",
+        "starting" => "It wakes up",
+        "rebuilding" => "A new server is being built",
         "destroying" => "The stack is being taken down",
         "signalled" => "The run was told",
         "saved" => "The app was saved",
@@ -169,7 +172,13 @@ fn said(query: &str) -> Option<(&'static str, bool)> {
         "user" => "The account was changed",
         _ => return None,
     };
-    Some((text, matches!(word, "launched" | "updating" | "retrying" | "destroying")))
+    Some((
+        text,
+        matches!(
+            word,
+            "launched" | "updating" | "retrying" | "stopping" | "starting" | "rebuilding" | "destroying"
+        ),
+    ))
 }
 
 fn me(actor: &Actor) -> Option<Value> {

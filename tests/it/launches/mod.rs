@@ -5,4 +5,5 @@ mod databases;
 mod disk;
 mod failures;
 mod hostile;
+mod sleep;
 pub(crate) mod stage;

@@ -206,9 +206,10 @@ pub(super) fn run(state: RunState) -> RunView {
 pub(super) fn stack(state: StackState) -> StackView {
     let serves = matches!(state, StackState::Ready | StackState::Tainted | StackState::Updating);
     let run_state = match state {
-        StackState::Building | StackState::Updating | StackState::Destroying => RunState::Running,
+        state if state.is_under_way() => RunState::Running,
+        StackState::Destroying => RunState::Running,
         StackState::Failed | StackState::Tainted => RunState::Failed,
-        StackState::Ready | StackState::Destroyed => RunState::Succeeded,
+        _ => RunState::Succeeded,
     };
     let mut apps = stack_apps();
     if serves {
@@ -226,11 +227,12 @@ pub(super) fn stack(state: StackState) -> StackView {
         }
     }
     let actions: &[&str] = match state {
-        StackState::Ready => &["open", "extend", "update", "destroy"],
-        StackState::Tainted => &["open", "extend", "update", "retry", "destroy"],
+        StackState::Ready => &["open", "extend", "update", "stop", "rebuild", "destroy"],
+        StackState::Tainted => &["open", "extend", "update", "retry", "stop", "rebuild", "destroy"],
         StackState::Failed => &["retry", "destroy"],
-        StackState::Building => &["extend", "destroy"],
         StackState::Updating => &["open", "extend", "destroy"],
+        StackState::Building | StackState::Stopping | StackState::Starting => &["extend", "destroy"],
+        StackState::Stopped => &["extend", "start", "destroy"],
         StackState::Destroying => &["destroy"],
         StackState::Destroyed => &[],
     };
@@ -274,6 +276,7 @@ pub(super) fn stack(state: StackState) -> StackView {
         ready_at: serves.then(|| NOW.plus(-4900)),
         lease_until: NOW.plus(7 * 3_600_000 + 59 * 60_000),
         lease_max: NOW.plus(14 * 86_400_000),
+        stopped_at: (state == StackState::Stopped).then(|| NOW.plus(-3_600_000)),
         run: Some(run(run_state)),
         version: 3,
         actions: actions.iter().map(|a| (*a).to_owned()).collect(),

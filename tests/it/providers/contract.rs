@@ -188,11 +188,11 @@ async fn an_image_is_kept_by_its_key(arena: &dyn Arena) {
     let image = provider.bake(&first.node, "contract-key", token(1)).await.unwrap();
     assert!(image.usable);
     assert_eq!(provider.bake(&first.node, "contract-key", token(1)).await.unwrap(), image);
-    assert_eq!(kept(provider.images().await.unwrap()), [image.clone()]);
+    assert_eq!(kept(provider.images().await.unwrap()), std::slice::from_ref(&image));
     provider.destroy(&first.node, token(1)).await.unwrap();
     assert_eq!(
         kept(provider.images().await.unwrap()),
-        [image.clone()],
+        std::slice::from_ref(&image),
         "it outlives its node"
     );
     first = spec(&["shop/web"]);

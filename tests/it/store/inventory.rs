@@ -70,6 +70,7 @@ pub(crate) fn stack(store: &Store, owner: &UserId, name: &str) -> Stack {
         ready_at: None,
         lease_until: store.now().plus(1000),
         lease_max: store.now().plus(5000),
+        stopped_at: None,
         version: 1,
     }
 }
