@@ -21,6 +21,7 @@ use tokio::process::Command;
 const FRESH: Duration = Duration::from_secs(2);
 const NETWORK_LIMIT: Duration = Duration::from_secs(90);
 const LOCAL_LIMIT: Duration = Duration::from_secs(20);
+const KEPT: Duration = Duration::from_hours(24);
 const COMMITS_LISTED: &str = "30";
 
 /// The mirrors of a server, in one folder.
@@ -264,12 +265,71 @@ impl Mirrors {
         Ok(found)
     }
 
+    /// A file with all that a repository has up to a commit, for who can reach neither it nor the mirror: what `git fetch`
+    /// reads as it reads a repository. Made once and kept for a while.
+    ///
+    /// # Errors
+    /// `revision-not-found` where the mirror has no such commit; `disk-full`.
+    pub async fn bundle(&self, repository: &RepositoryUrl, commit: &CommitId) -> Result<PathBuf, Fault> {
+        let mirror = self.path(repository);
+        let folder = self.folder.join("bundles");
+        let name = mirror.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file = folder.join(format!("{name}-{commit}.bundle"));
+        let entry = {
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(entries.entry(mirror.clone()).or_default())
+        };
+        // A refresh would take the name of the commit away again.
+        let _one_at_a_time = entry.fetched.lock().await;
+        if file.exists() {
+            return Ok(file);
+        }
+        let failed = |why: String| {
+            let code = if why.contains("No space left") {
+                "disk-full"
+            } else {
+                "revision-not-found"
+            };
+            Fault::new(code, format!("The commit {commit} of {repository} cannot be handed out")).why(last_line(&why))
+        };
+        std::fs::create_dir_all(&folder).map_err(|e| failed(e.to_string()))?;
+        forget_old(&folder);
+        let named = format!("refs/greenroom/{commit}");
+        let fresh = folder.join(format!("{name}-{commit}.{}.new", uuid::Uuid::now_v7().simple()));
+        git(Some(&mirror), ["update-ref", &named, commit.as_str()], LOCAL_LIMIT)
+            .await
+            .map_err(failed)?;
+        let arguments = [
+            OsStr::new("bundle"),
+            OsStr::new("create"),
+            OsStr::new("--quiet"),
+            fresh.as_os_str(),
+            OsStr::new(&named),
+        ];
+        let made = git(Some(&mirror), arguments, NETWORK_LIMIT).await;
+        let made = made.and_then(|_| std::fs::rename(&fresh, &file).map_err(|e| e.to_string()));
+        if made.is_err() {
+            let _ = std::fs::remove_file(&fresh);
+        }
+        made.map(|()| file).map_err(failed)
+    }
+
     /// Whether the mirror holds a commit.
     pub async fn has_commit(&self, repository: &RepositoryUrl, commit: &CommitId) -> bool {
         let name = format!("{commit}^{{commit}}");
         git(Some(&self.path(repository)), ["cat-file", "-e", &name], LOCAL_LIMIT)
             .await
             .is_ok()
+    }
+}
+
+// Bundles are made again in no time, so none is kept for long.
+fn forget_old(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|m| m.modified()).ok();
+        if modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > KEPT) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

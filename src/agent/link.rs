@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 /// How long the server is asked to wait for a change.
 pub(super) const POLL: Duration = Duration::from_secs(55);
 const CALL: Duration = Duration::from_secs(30);
+// A repository may be large and the way to the server slow.
+const LONG_CALL: Duration = Duration::from_mins(10);
 // Bodies that are smaller are sent as they are.
 const WORTH_PACKING: usize = 1024;
 // A server may ask for a longer pause than that; it does not get it.
@@ -210,6 +212,15 @@ impl Link {
         let path = format!("blobs/{hash}");
         let answer = self.send(Method::GET, &path, &Packed::default(), |r| r.timeout(CALL)).await?;
         self.checked(answer).await?.text().await.map_err(away)
+    }
+
+    /// Asks for a commit of an app with all that led to it.
+    pub(super) async fn source(&self, app: &str, commit: &str) -> Result<Response, LinkError> {
+        let path = format!("source/{}/{}", encoded(app), encoded(commit));
+        let answer = self
+            .send(Method::GET, &path, &Packed::default(), |r| r.timeout(LONG_CALL))
+            .await?;
+        self.checked(answer).await
     }
 
     /// Sends a report.

@@ -28,6 +28,7 @@ mod renew;
 mod reports;
 mod secrets;
 mod services;
+mod sources;
 mod spool;
 mod states;
 mod status;
@@ -55,6 +56,7 @@ pub use renew::{AGENT, Renewal};
 use reports::Reports;
 use secrets::{Secrets, Veil};
 use services::Services;
+use sources::Sources;
 use states::{Hands, Packages};
 pub use status::{Status, status};
 use std::sync::Mutex;
@@ -165,6 +167,7 @@ pub async fn run(options: AgentOptions, cancel: CancellationToken) -> Result<Out
         folder: folder.clone(),
         logs: logs.clone(),
         secrets,
+        sources: Sources::of(Some(link.clone()), &folder),
         veil,
         surroundings,
         services,

@@ -13,6 +13,7 @@ use super::plan::{self, Scratch};
 use super::reports::Reports;
 use super::secrets::{Secrets, Veil};
 use super::services::{self, Services};
+use super::sources::Sources;
 use super::states::{Hands, Packages};
 use super::{Confines, Outcome, Surroundings};
 use crate::model::fault::Fault;
@@ -106,6 +107,7 @@ fn hands(options: &AgentOptions, folder: &Folder, written: &Folder) -> Result<Ha
     Ok(Hands {
         confines: Confines::new(options.confined_to.as_deref(), folder.path()),
         services: Services::new(folder.clone(), logs.clone(), secrets.clone(), surroundings.clone())?,
+        sources: Sources::of(None, folder),
         folder: folder.clone(),
         logs,
         secrets,

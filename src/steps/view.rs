@@ -2,7 +2,7 @@
 
 use crate::engine::kind::StepError;
 use crate::git::Mirrors;
-use crate::model::configuration::Layout;
+use crate::model::configuration::{Layout, SOURCE};
 use crate::model::descriptor::{Descriptor, Resource};
 use crate::model::fault::Fault;
 use crate::model::id::{NodeId, StackId};
@@ -190,8 +190,12 @@ fn build(
         release: Release {
             commit: app.commit.as_str().to_owned(),
             revision: app.revision.clone(),
-            // The sandbox reads the server's own mirror: no credentials on the node, and no network.
-            repository: mirrors.path(&descriptor.spec.repository).display().to_string(),
+            // A sandbox reads the server's own mirror, a machine asks the server: no credentials on the node, and no network.
+            repository: if can.whole_machine {
+                format!("{SOURCE}{}", descriptor.name())
+            } else {
+                mirrors.path(&descriptor.spec.repository).display().to_string()
+            },
         },
         ports: ports_of(descriptor),
         address: place.address.clone(),

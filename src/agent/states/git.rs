@@ -10,6 +10,7 @@ use super::{Done, Hands};
 use crate::agent::folder::io_fault;
 use crate::agent::program::Ended;
 use crate::machine::files;
+use crate::model::configuration::SOURCE;
 use crate::model::fault::Fault;
 use std::collections::BTreeMap;
 use std::fs;
@@ -214,6 +215,19 @@ impl<'a> Git<'a> {
     }
 
     async fn fetch(&self, folder: &Path, repository: &str, commit: &str) -> Result<(), Fault> {
+        if let Some(app) = repository.strip_prefix(SOURCE) {
+            let source = self.hands.sources.fetch(app, commit).await?;
+            let path = source.path().display().to_string();
+            let fetch = [
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--",
+                &path,
+                "+refs/greenroom/*:refs/greenroom/*",
+            ];
+            return self.good(folder, &fetch, "read what the server gave into").await;
+        }
         let quick = ["fetch", "--quiet", "--no-tags", "--depth=1", "--", repository, commit];
         if self.ask(folder, &quick).await?.is_good() {
             return Ok(());

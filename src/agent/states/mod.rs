@@ -21,6 +21,7 @@ use super::logs::Logs;
 use super::program::{self, Ended, Surroundings};
 use super::secrets::{Secrets, Veil};
 use super::services::{Services, Wanted};
+use super::sources::Sources;
 use crate::machine::processes;
 use crate::model::configuration::{Guards, State, StateBody};
 use crate::model::fault::Fault;
@@ -45,6 +46,8 @@ pub(super) struct Hands {
     pub(super) logs: Logs,
     /// Secrets.
     pub(super) secrets: Secrets,
+    /// Code that the server gives.
+    pub(super) sources: Sources,
     /// Covers up secret values.
     pub(super) veil: Veil,
     /// The plain environment.

@@ -6,6 +6,7 @@ pub mod fleet;
 mod nodes;
 pub mod program;
 pub mod proof;
+mod source;
 
 use super::stacks::look::service_stream;
 use super::{Control, ControlError, Result};
@@ -302,7 +303,7 @@ impl Control {
         Ok(self.store.append_logs_within(&pieces, &stream, RUNS_LIMIT).await?)
     }
 
-    async fn live_node(&self, node: &NodeId) -> Result<NodeRow> {
+    pub(super) async fn live_node(&self, node: &NodeId) -> Result<NodeRow> {
         let row = self.store.node(node).await?;
         row.filter(|row| row.state != "gone")
             .ok_or_else(|| ControlError::not_found("node", node.as_str()))

@@ -2,6 +2,7 @@
 //!
 //! An agent proves itself by signing each request with its node's key, and speaks for that node only.
 
+mod pieces;
 mod program;
 mod signed;
 
@@ -39,6 +40,7 @@ pub fn router() -> Router<AppState> {
         .route("/agent/v1/configuration", get(show_configuration))
         .route("/agent/v1/secrets/{*name}", get(show_secret))
         .route("/agent/v1/blobs/{hash}", get(show_blob))
+        .route("/agent/v1/source/{app}/{commit}", get(show_source))
         .route("/agent/v1/program", get(program::show_program))
 }
 
@@ -138,6 +140,19 @@ fn wished_wait(headers: &HeaderMap) -> u64 {
         .flat_map(|value| value.split([',', ';']))
         .find_map(|wish| wish.trim().strip_prefix("wait=")?.parse::<u64>().ok())
         .map_or(0, |wait| wait.min(LONGEST_WAIT))
+}
+
+async fn show_source(
+    Agent(node): Agent,
+    State(state): State<AppState>,
+    Path((app, commit)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let (file, length) = state.control.open_node_source(&node, &app, &commit).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+    ];
+    Ok((headers, pieces::pieces(file, length)).into_response())
 }
 
 async fn show_blob(Agent(node): Agent, State(state): State<AppState>, Path(hash): Path<String>) -> Result<Response, ApiError> {

@@ -3,16 +3,13 @@
 use super::super::auth::bearer;
 use super::super::problem::ApiError;
 use super::super::state::AppState;
+use super::pieces::pieces;
 use super::signed::Agent;
-use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::try_unfold;
-use tokio::io::AsyncReadExt;
 
-const PIECE: usize = 64 * 1024;
 const ARCHITECTURE: HeaderName = HeaderName::from_static("greenroom-architecture");
 
 /// Someone who may have the program: a node's agent, whoever holds a node token, or anyone where the settings say so.
@@ -65,24 +62,12 @@ pub(super) async fn show_program(_: Installer, State(state): State<AppState>, he
         }
     };
     let file = state.control.open_agent_program(from).await?;
-    let pieces = try_unfold((file, length), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok::<_, std::io::Error>(None);
-        }
-        let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
-        let read = file.read(&mut piece).await?;
-        if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        piece.truncate(read);
-        Ok(Some((Bytes::from(piece), (file, left - read as u64))))
-    });
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"greenroom\"".to_owned()),
     ];
-    let mut answer = (status, headers, Body::from_stream(pieces)).into_response();
+    let mut answer = (status, headers, pieces(file, length)).into_response();
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {from}-{}/{}", from + length - 1, program.length);
         answer

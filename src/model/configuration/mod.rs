@@ -67,6 +67,10 @@ impl NodeConfiguration {
     }
 }
 
+/// Before an app's name: the repository of a git state whose commits the agent asks its server for, where the node can reach
+/// neither the server's mirrors nor, without anyone's credentials, the repository itself.
+pub const SOURCE: &str = "source:";
+
 /// Where things go on a node; what differs between a sandbox and a server is here and nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {

@@ -27,6 +27,7 @@ const OTHERS: &[(&str, &str, Access)] = &[
     ("GET", "/agent/v1/configuration", Access::Agent),
     ("GET", "/agent/v1/secrets/{*name}", Access::Agent),
     ("GET", "/agent/v1/blobs/{hash}", Access::Agent),
+    ("GET", "/agent/v1/source/{app}/{commit}", Access::Agent),
     ("POST", "/agent/v1/reports", Access::Agent),
     ("POST", "/agent/v1/logs", Access::Agent),
     ("POST", "/agent/v1/keys", Access::Agent),

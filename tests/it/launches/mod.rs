@@ -3,6 +3,7 @@
 mod changes;
 mod databases;
 mod disk;
+mod distant;
 mod failures;
 mod hostile;
 mod sleep;

@@ -8,12 +8,14 @@ use greenroom::machine::processes::{self, FOLDER, Process};
 use greenroom::model::actor::Actor;
 use greenroom::model::fault::Fault;
 use greenroom::model::stack::StackState;
+use greenroom::providers::Provider;
 use greenroom::wire::auth::NewToken;
 use greenroom::wire::runs::RunView;
 use greenroom::wire::stacks::{Accepted, AppChoice, LaunchRequest, StackView, UpdateRequest};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -43,6 +45,8 @@ pub struct Props {
     pub postgres: String,
     /// The data folder; one of its own where absent.
     pub data: Option<PathBuf>,
+    /// The providers; the sandbox where absent.
+    pub providers: Option<Vec<Arc<dyn Provider>>>,
     /// Called where a crash of the engine would matter.
     pub crash: Option<greenroom::engine::CrashHook>,
 }
@@ -86,6 +90,7 @@ impl Stage {
         let replace = Replacements {
             agent_program: Some(env!("CARGO_BIN_EXE_greenroom").into()),
             crash: props.crash,
+            providers: props.providers,
             ..Replacements::default()
         };
         let running = start_with(settings, replace).await.unwrap();
