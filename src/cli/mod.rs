@@ -14,6 +14,7 @@ mod enrol;
 mod explain;
 mod follow;
 mod history;
+mod image;
 mod inventory;
 mod login;
 mod needs;
@@ -72,6 +73,10 @@ enum Command {
     Serve(start::ServeArgs),
     /// Launch and look after staging servers
     Stack(stack::StackArgs),
+    /// Keep servers as images that later launches start from
+    Image(image::ImageArgs),
+    /// Remove what providers hold and nobody knows of, or show what they hold and should hold
+    Reap(image::ReapArgs),
     /// Register apps, look at what they need and at their history, and go back in it
     App(app::AppArgs),
     /// Make the inventory what a folder of files says, with the difference first
@@ -162,6 +167,8 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Demo(args) => demo::run(args, output).await,
         Command::Serve(args) => start::run(args, output).await,
         Command::Stack(args) => stack::run(args, output).await,
+        Command::Image(args) => image::run(args, output).await,
+        Command::Reap(args) => image::reap(args, output).await,
         Command::App(args) => app::run(args, output).await,
         Command::Apply(args) => apply::run(args, output).await,
         Command::Node(args) => object::run_node(args, output).await,

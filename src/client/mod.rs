@@ -6,6 +6,7 @@
 mod agents;
 mod apps;
 mod bundles;
+mod images;
 mod interop;
 mod inventory;
 mod runs;

@@ -4,8 +4,8 @@
 
 use super::{Control, Result};
 use crate::model::actor::Actor;
+use crate::model::stack::StackState;
 use crate::providers::{FencingToken, Observed};
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -34,8 +34,13 @@ impl Control {
         if let Err(error) = self.revive_agents().await {
             tracing::warn!(%error, "agents could not be looked after");
         }
-        if sweep && let Err(error) = self.sweep().await {
-            tracing::warn!(%error, "leftovers could not be looked after");
+        if sweep {
+            if let Err(error) = self.stop_sleepers().await {
+                tracing::warn!(%error, "stacks that sleep could not be looked after");
+            }
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "leftovers could not be looked after");
+            }
         }
     }
 
@@ -68,40 +73,26 @@ impl Control {
         Ok(())
     }
 
-    /// Removes what providers hold under our tag and we have no living row for; returns how many. Rows are written before
-    /// anything is made, so such a thing can only be left of a store that was restored, or of a removal that was cut short.
-    ///
-    /// # Errors
-    /// Where the store fails; a provider that cannot be asked is passed over.
-    pub async fn sweep(&self) -> Result<usize> {
-        let mut removed = 0;
-        for provider in self.providers.all() {
-            let owned = match provider.list_owned().await {
-                Ok(owned) => owned,
-                Err(error) => {
-                    tracing::warn!(provider = provider.name(), %error, "the provider cannot say what it holds");
-                    continue;
-                }
+    // A server that runs though its stack sleeps: someone started it as it was being stopped, or behind our back.
+    async fn stop_sleepers(&self) -> Result<()> {
+        for node in self.store.live_nodes().await? {
+            let Some(provider) = self.providers.get(&node.provider).filter(|_| node.state == "stopped") else {
+                continue;
             };
-            // Read after the provider's answer: a row that came meanwhile is then known.
-            let known: BTreeSet<_> = self.store.live_nodes().await?.into_iter().map(|node| node.id).collect();
-            for stray in owned.iter().filter(|owned| !known.contains(&owned.node)) {
-                tracing::error!(node = %stray.node, external = stray.external_id, "found a server that nobody knows of; removing it");
-                match provider
-                    .destroy(
-                        &stray.node,
-                        FencingToken {
-                            term: i64::MAX,
-                            epoch: i64::MAX,
-                        },
-                    )
-                    .await
-                {
-                    Ok(()) => removed += 1,
-                    Err(error) => tracing::error!(node = %stray.node, %error, "it could not be removed"),
-                }
+            if !matches!(provider.observe(&node.id).await, Ok(Observed::Running)) {
+                continue;
+            }
+            // Read after the provider's answer: it may have been woken meanwhile.
+            let stack = self.store.stack(&node.stack).await?;
+            if stack.is_none_or(|stack| stack.state != StackState::Stopped) {
+                continue;
+            }
+            tracing::warn!(node = %node.id, "a server runs though its stack sleeps; stopping it");
+            let (term, epoch) = self.store.next_token().await?;
+            if let Err(error) = provider.stop(&node.id, FencingToken { term, epoch }).await {
+                tracing::warn!(node = %node.id, %error, "it could not be stopped");
             }
         }
-        Ok(removed)
+        Ok(())
     }
 }

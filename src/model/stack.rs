@@ -34,6 +34,20 @@ states! {
     }
 }
 
+states! {
+    /// What a stack is for.
+    Purpose {
+        /// Someone launched it.
+        Person = "person",
+        /// An image is made of its server, which then goes.
+        Bake = "bake",
+        /// It waits in a pool for someone.
+        Pool = "pool",
+        /// It shows a branch for as long as that is there.
+        Preview = "preview",
+    }
+}
+
 impl StackState {
     /// Whether a run is at work on it that a destruction has to cancel first.
     pub const fn is_under_way(self) -> bool {
@@ -148,6 +162,8 @@ pub struct Stack {
     pub name: StackName,
     /// Who launched it.
     pub owner: UserId,
+    /// What it is for.
+    pub purpose: Purpose,
     /// The provider of its nodes.
     pub provider: String,
     /// Its state; see [`StackState`].

@@ -35,6 +35,7 @@ pub fn plan(stack: &Stack, nodes: &[(NodeId, String)]) -> Plan {
                 node: node.clone(),
                 provider: provider.clone(),
                 ports: Vec::new(),
+                image: None,
             }),
         ));
     }

@@ -10,6 +10,7 @@ use crate::model::descriptor::Descriptor;
 use crate::model::id::NodeId;
 use crate::model::plan::{Plan, Retry, StepSpec};
 use crate::model::stack::{Stack, StackSpec};
+use crate::steps::create_node::WantedImage;
 use crate::steps::{
     begin_stack, check_page, configure_node, converge_node, create_database, create_node, fetch_revision, publish_stack, view,
 };
@@ -18,8 +19,14 @@ use crate::store::nodes::DatabaseRow;
 /// Builds and health checks of a real app may take a while; each has its own, shorter limit on the node.
 pub(super) const CONVERGE_LIMIT_MS: i64 = 45 * 60 * 1000;
 
-/// The plan of a launch. `descriptors` are those of the stack's apps, in the stack's order.
-pub fn plan(stack: &Stack, node: &NodeId, descriptors: &[Descriptor], databases: &[DatabaseRow]) -> Plan {
+/// The plan of a launch. `descriptors` are those of the stack's apps, in the stack's order; `image` is what would save the most.
+pub fn plan(
+    stack: &Stack,
+    node: &NodeId,
+    descriptors: &[Descriptor],
+    databases: &[DatabaseRow],
+    image: Option<WantedImage>,
+) -> Plan {
     let mut steps = vec![begin(stack)];
     let mut before_node = fetches(&stack.spec, descriptors, &mut steps);
     for database in databases {
@@ -40,7 +47,7 @@ pub fn plan(stack: &Stack, node: &NodeId, descriptors: &[Descriptor], databases:
         );
         before_node.push(key);
     }
-    steps.push(create(stack, node, descriptors).after(before_node));
+    steps.push(create_from(stack, node, descriptors, image).after(before_node));
     configure_and_check(stack, node, descriptors, None, "node", &mut steps);
     Plan {
         kind: "launch_stack".into(),
@@ -57,6 +64,11 @@ pub fn view_secret(database: &DatabaseRow) -> String {
 
 /// The step that makes a node.
 pub(super) fn create(stack: &Stack, node: &NodeId, descriptors: &[Descriptor]) -> StepSpec {
+    create_from(stack, node, descriptors, None)
+}
+
+/// The same, from the best image there is for this.
+pub(super) fn create_from(stack: &Stack, node: &NodeId, descriptors: &[Descriptor], image: Option<WantedImage>) -> StepSpec {
     StepSpec::new(
         "node",
         "create_node",
@@ -67,6 +79,7 @@ pub(super) fn create(stack: &Stack, node: &NodeId, descriptors: &[Descriptor]) -
         node: node.clone(),
         provider: stack.provider.clone(),
         ports: view::ports(descriptors),
+        image,
     })
     .undoable()
 }
@@ -101,6 +114,35 @@ pub(super) fn fetches(spec: &StackSpec, descriptors: &[Descriptor], steps: &mut 
     keys
 }
 
+/// The step that says what a node should be; with `image`, only what may be in an image.
+pub(super) fn configure(stack: &Stack, node: &NodeId, previous: Option<String>, image: bool) -> StepSpec {
+    StepSpec::new("configure", "configure_node", "Compile the recipes for it")
+        .input(configure_node::Input {
+            stack: stack.id.clone(),
+            node: node.clone(),
+            provider: stack.provider.clone(),
+            previous,
+            converge_step: "converge".into(),
+            image,
+        })
+        .timeout_ms(CONVERGE_LIMIT_MS)
+        .undoable()
+}
+
+/// The step that waits until a node is what it should be.
+pub(super) fn converge(stack: &Stack, node: &NodeId) -> StepSpec {
+    StepSpec::new("converge", "converge_node", "Install, build and start the apps")
+        .input(converge_node::Input {
+            node: node.clone(),
+            provider: stack.provider.clone(),
+        })
+        .timeout_ms(CONVERGE_LIMIT_MS)
+        .retry(Retry {
+            attempts: 2,
+            backoff_ms: 1000,
+        })
+}
+
 /// Adds everything from the configuration to the published stack.
 pub(super) fn configure_and_check(
     stack: &Stack,
@@ -110,33 +152,8 @@ pub(super) fn configure_and_check(
     after: &str,
     steps: &mut Vec<StepSpec>,
 ) {
-    let input = configure_node::Input {
-        stack: stack.id.clone(),
-        node: node.clone(),
-        provider: stack.provider.clone(),
-        previous,
-        converge_step: "converge".into(),
-    };
-    steps.push(
-        StepSpec::new("configure", "configure_node", "Compile the recipes for it")
-            .after([after])
-            .input(input)
-            .timeout_ms(CONVERGE_LIMIT_MS)
-            .undoable(),
-    );
-    steps.push(
-        StepSpec::new("converge", "converge_node", "Install, build and start the apps")
-            .after(["configure"])
-            .input(converge_node::Input {
-                node: node.clone(),
-                provider: stack.provider.clone(),
-            })
-            .timeout_ms(CONVERGE_LIMIT_MS)
-            .retry(Retry {
-                attempts: 2,
-                backoff_ms: 1000,
-            }),
-    );
+    steps.push(configure(stack, node, previous, false).after([after]));
+    steps.push(converge(stack, node).after(["configure"]));
     let mut checks = Vec::new();
     for descriptor in descriptors {
         for (index, (name, page, contains)) in pages(descriptor).into_iter().enumerate() {

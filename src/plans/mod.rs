@@ -1,5 +1,6 @@
 //! What runs on the engine: one file a plan. Pure: from what was asked for to a graph of steps.
 
+pub mod bake_image;
 pub mod destroy_stack;
 pub mod launch_stack;
 pub mod rebuild_stack;
@@ -8,4 +9,5 @@ pub mod stop_stack;
 pub mod update_stack;
 
 pub use crate::steps::bundles::Bundles;
+pub use crate::steps::create_node::WantedImage;
 pub use crate::steps::{basis, fleet, production, view};

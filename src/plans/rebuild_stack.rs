@@ -28,6 +28,7 @@ pub fn plan(stack: &Stack, old: &NodeId, new: &NodeId, descriptors: &[Descriptor
                 node: old.clone(),
                 provider: stack.provider.clone(),
                 ports: Vec::new(),
+                image: None,
             }),
     ));
     Plan {

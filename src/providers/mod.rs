@@ -130,7 +130,7 @@ pub struct Capabilities {
 }
 
 /// What a provider says of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed {
     /// It is there and its agent runs.

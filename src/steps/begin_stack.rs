@@ -6,7 +6,7 @@ use crate::engine::kind::{StepContext, StepError, StepKind};
 use crate::model::fault::Fault;
 use crate::model::id::{NodeId, StackId};
 use crate::model::plan::EffectClass;
-use crate::model::stack::StackState;
+use crate::model::stack::{Purpose, StackState};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,6 +61,9 @@ impl StepKind for BeginStack {
                 }
                 for name in &unmade {
                     tx.set_database_gone(&stack.id, name).await.map_err(Fault::from)?;
+                }
+                if stack.purpose == Purpose::Bake {
+                    tx.set_image_failed(&stack.id).await.map_err(Fault::from)?;
                 }
                 stack.links = Vec::new();
             }

@@ -6,6 +6,7 @@ use crate::engine::kind::{StepContext, StepError, StepKind};
 use crate::model::fault::Fault;
 use crate::model::id::{NodeId, StackId};
 use crate::model::plan::EffectClass;
+use crate::recipes::targets::bakeable;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +23,9 @@ pub struct Input {
     pub provider: String,
     /// Hash of the configuration it had when the plan was made.
     pub previous: Option<String>,
+    /// Whether an image is to be made of it: only what may be in one is wanted then.
+    #[serde(default)]
+    pub image: bool,
     /// Key of the step that waits for the agent, whose log the agent's lines belong to.
     pub converge_step: String,
 }
@@ -66,19 +70,23 @@ impl StepKind for ConfigureNode {
                     .log_tail(all),
             )
         })?;
-        let hash = compiled
-            .configuration
+        let configuration = if input.image {
+            bakeable(&compiled.configuration)
+        } else {
+            compiled.configuration
+        };
+        let hash = configuration
             .hash()
             .map_err(|e| Fault::new("internal", "A configuration cannot be written as JSON").why(e))?;
         cx.log
             .line(format!(
                 "{} states for {}, configuration {}",
-                compiled.configuration.states.len(),
+                configuration.states.len(),
                 handle.address,
                 &hash[..19]
             ))
             .await;
-        self.want(cx, &input, &hash, Some(&compiled.configuration)).await?;
+        self.want(cx, &input, &hash, Some(&configuration)).await?;
         Ok(json!({ "configuration": hash }))
     }
 

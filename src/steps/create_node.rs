@@ -25,6 +25,18 @@ pub struct Input {
     /// `app/port` of each port it needs.
     #[serde(default)]
     pub ports: Vec<String>,
+    /// What an image should hold to save the most.
+    #[serde(default)]
+    pub image: Option<WantedImage>,
+}
+
+/// The image that a node would best start from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedImage {
+    /// Hash of what the node will have of what may be in an image.
+    pub key: String,
+    /// Its apps, whatever their revisions.
+    pub family: String,
 }
 
 /// See the module.
@@ -45,6 +57,7 @@ impl StepKind for CreateNode {
         let input: Input = cx.input()?;
         let provider = self.0.provider(&input.provider)?;
         let stack = self.0.stack(&input.stack).await?;
+        let image = self.image(cx, &input).await?;
         let token = crate::model::secret::make("grn_");
         let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
         tx.set_node_bootstrap(&input.node, &crate::model::secret::hash(&token))
@@ -59,7 +72,7 @@ impl StepKind for CreateNode {
             ports: input.ports.clone(),
             readable: vec![self.0.mirrors.folder().to_owned()],
             labels: BTreeMap::from([("owner".to_owned(), stack.owner.as_str().to_owned())]),
-            image: None,
+            image,
             bootstrap: Bootstrap {
                 server_url: self.0.server_url.clone(),
                 token,
@@ -89,6 +102,29 @@ impl StepKind for CreateNode {
     async fn undo(&self, cx: &StepContext) -> Result<(), StepError> {
         let input: Input = cx.input()?;
         destroy(&self.0, cx, &input).await
+    }
+}
+
+impl CreateNode {
+    // The image to start from. A stale one is never a wrong one: the agent applies whatever differs.
+    async fn image(&self, cx: &StepContext, input: &Input) -> Result<Option<String>, StepError> {
+        let Some(wanted) = &input.image else { return Ok(None) };
+        let found = self.0.store.best_image(&input.provider, &wanted.key, &wanted.family).await;
+        let Some(image) = found.map_err(Fault::from)? else {
+            return Ok(None);
+        };
+        let fits = if image.key == wanted.key {
+            "it has everything"
+        } else {
+            "it has the same apps; what differs is applied"
+        };
+        cx.log
+            .line(format!("Starts from the image baked {}: {fits}", image.created_at))
+            .await;
+        let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
+        tx.set_image_used(&image.provider, &image.key).await.map_err(Fault::from)?;
+        tx.commit().await.map_err(Fault::from)?;
+        Ok(image.external_id)
     }
 }
 

@@ -12,8 +12,10 @@
 //! | `publish_stack` | stack becomes ready | convergent | none needed: nothing after it can fail |
 //! | `start_node` | a stopped node runs again | convergent | stopped |
 //! | `stop_node`, `rest_stack` | a node is off, its stack sleeps | convergent | only forward |
+//! | `bake_node` | a stopped node is kept as an image | keyed by what is in it | none needed: an image is a gain |
 //! | `destroy_node`, `drop_databases`, `forget_stack` | the opposite | convergent | only forward |
 
+pub mod bake_node;
 pub mod basis;
 pub mod begin_stack;
 pub mod bundles;
@@ -62,12 +64,13 @@ pub struct Tools {
 
 /// All the kinds.
 pub fn kinds(tools: &Arc<Tools>) -> StepKinds {
-    let all: [Arc<dyn StepKind>; 14] = [
+    let all: [Arc<dyn StepKind>; 15] = [
         Arc::new(begin_stack::BeginStack(Arc::clone(tools))),
         Arc::new(fetch_revision::FetchRevision(Arc::clone(tools))),
         Arc::new(create_database::CreateDatabase(Arc::clone(tools))),
         Arc::new(create_database::DropDatabases(Arc::clone(tools))),
         Arc::new(create_node::CreateNode(Arc::clone(tools))),
+        Arc::new(bake_node::BakeNode(Arc::clone(tools))),
         Arc::new(stop_node::StopNode(Arc::clone(tools))),
         Arc::new(stop_node::StartNode(Arc::clone(tools))),
         Arc::new(stop_node::RestStack(Arc::clone(tools))),

@@ -12,13 +12,13 @@ use std::fmt::Write as _;
 
 macro_rules! columns {
     () => {
-        "id, name, owner, provider, state, spec, previous, node, links, fault, run, created_at, ready_at, lease_until, lease_max, stopped_at, version"
+        "id, name, owner, provider, state, spec, previous, node, links, fault, run, created_at, ready_at, lease_until, lease_max, stopped_at, purpose, version"
     };
 }
 
 const FIRST_APP: usize = 6;
 
-/// Which stacks to list; newest first.
+/// Which stacks to list, of those that people see; newest first.
 #[derive(Debug, Clone, Default)]
 pub struct StackQuery {
     /// Only of this owner.
@@ -84,7 +84,7 @@ impl Store {
             sql
         });
         let wanted = format!(
-            "(CAST($1 AS TEXT) IS NULL OR owner = $1) AND ($2 = 1 OR state <> 'destroyed') \
+            "(CAST($1 AS TEXT) IS NULL OR owner = $1) AND ($2 = 1 OR state <> 'destroyed') AND purpose IN ('person', 'preview') \
              AND (CAST($3 AS TEXT) IS NULL OR LOWER(name) LIKE $3 OR state LIKE $3 \
                   OR EXISTS (SELECT 1 FROM users u WHERE u.id = s.owner AND LOWER(u.name) LIKE $3){in_apps})"
         );
@@ -156,7 +156,7 @@ impl Tx {
     pub async fn insert_stack(&mut self, stack: &Stack) -> Result<()> {
         sqlx::query(
             "INSERT INTO stacks (id, name, live_name, owner, provider, state, spec, previous, node, links, fault, run, created_at, \
-             ready_at, lease_until, lease_max, version) VALUES ($1, $2, $2, $3, $4, $5, $6, NULL, $7, $8, NULL, $9, $10, NULL, $11, $12, 1)",
+             ready_at, lease_until, lease_max, purpose, version) VALUES ($1, $2, $2, $3, $4, $5, $6, NULL, $7, $8, NULL, $9, $10, NULL, $11, $12, $13, 1)",
         )
         .bind(stack.id.as_str().to_owned())
         .bind(stack.name.as_str().to_owned())
@@ -170,6 +170,7 @@ impl Tx {
         .bind(stack.created_at.0)
         .bind(stack.lease_until.0)
         .bind(stack.lease_max.0)
+        .bind(stack.purpose.as_str())
         .execute(self.conn())
         .await
         .map_err(|e| super::taken(e, || format!("the stack name `{}`", stack.name)))?;
@@ -188,7 +189,7 @@ impl Tx {
             (!matches!(stack.state, StackState::Destroying | StackState::Destroyed)).then(|| stack.name.as_str().to_owned());
         let done = sqlx::query(
             "UPDATE stacks SET live_name = $1, state = $2, spec = $3, previous = $4, node = $5, links = $6, fault = $7, run = $8, \
-             ready_at = $9, lease_until = $10, stopped_at = $11, version = version + 1 WHERE id = $12 AND version = $13",
+             ready_at = $9, lease_until = $10, stopped_at = $11, purpose = $12, version = version + 1 WHERE id = $13 AND version = $14",
         )
         .bind(live)
         .bind(stack.state.as_str())
@@ -201,6 +202,7 @@ impl Tx {
         .bind(stack.ready_at.map(|t| t.0))
         .bind(stack.lease_until.0)
         .bind(stack.stopped_at.map(|t| t.0))
+        .bind(stack.purpose.as_str())
         .bind(stack.id.as_str().to_owned())
         .bind(stack.version)
         .execute(self.conn())
@@ -278,6 +280,7 @@ fn read(row: &AnyRow) -> Result<Stack> {
         lease_until: Timestamp(row.try_get(13)?),
         lease_max: Timestamp(row.try_get(14)?),
         stopped_at: row.try_get::<Option<i64>, _>(15)?.map(Timestamp),
-        version: row.try_get(16)?,
+        purpose: parse("purpose", row.try_get(16)?)?,
+        version: row.try_get(17)?,
     })
 }

@@ -6,6 +6,7 @@ pub mod apps;
 pub mod auth;
 pub mod bundles;
 pub mod configurations;
+pub mod images;
 pub mod inventory;
 pub mod problem;
 pub mod runs;

@@ -1,11 +1,11 @@
 //! `greenroom stack`: launching staging servers and looking after them.
 
 mod change;
-mod choices;
+pub(super) mod choices;
 mod launch;
 mod logs;
 mod look;
-mod wait;
+pub(super) mod wait;
 
 pub use wait::public_links;
 

@@ -53,6 +53,18 @@ pub async fn wait(client: &Client, accepted: Accepted, waiting: &Waiting, output
     Ok(code)
 }
 
+/// Stays until a run has ended, and says how it ended.
+pub async fn follow_run(client: &Client, run: &str, output: Output) -> Result {
+    let mut progress = output.progress();
+    let done = follow::follow(client, run, &mut progress).await?;
+    if output.is_json() {
+        output.json(&done);
+    } else if done.state == RunState::Succeeded {
+        output.done(format!("{}: done", done.title));
+    }
+    Ok(conclude(&done, output))
+}
+
 fn succeeded(stack: &StackView, run: &RunView, output: Output) {
     let took = run
         .ended_at

@@ -1,6 +1,7 @@
 //! Launching: the draft, its node, its databases, its secrets and its run are stored in one transaction; the engine does the
 //! rest.
 
+use super::super::images::wanted_image;
 use super::super::{Control, ControlError, Result};
 use super::plan::{Draft, database_rows};
 use crate::model::actor::Actor;
@@ -26,10 +27,7 @@ impl Control {
             let mut stack = draft.stack(id, owner.clone(), self.store.now());
             let mut tx = self.store.write(actor, "stack.launch", stack.id.as_str()).await?;
             tx.detail(describe(&stack));
-            match self
-                .begin_launch(&mut tx, &mut stack, &draft.descriptors, actor, key.as_deref())
-                .await
-            {
+            match self.begin_launch(&mut tx, &mut stack, &draft, actor, key.as_deref()).await {
                 Ok(Started::New(run)) => {
                     tx.commit().await?;
                     return self.accepted(actor, &stack.id, &run).await;
@@ -55,14 +53,15 @@ impl Control {
         &self,
         tx: &mut Tx,
         stack: &mut Stack,
-        descriptors: &[Descriptor],
+        draft: &Draft,
         actor: &Actor,
         key: Option<&str>,
     ) -> Result<Started, StoreError> {
+        let descriptors = &draft.descriptors;
         let node = NodeId::from_bits(tx.next_id());
         stack.node = Some(node.clone());
         let databases = database_rows(&stack.id, descriptors);
-        let plan = launch_stack::plan(stack, &node, descriptors, &databases);
+        let plan = launch_stack::plan(stack, &node, descriptors, &databases, wanted_image(draft).ok());
         let run = tx.insert_run(&plan, actor, key).await?;
         if key.is_some()
             && let Some(subject) = tx.run_subject(&run).await?
@@ -87,7 +86,8 @@ impl Control {
         let node = NodeId::from_bits(tx.next_id());
         stack.node = Some(node.clone());
         stack.fault = None;
-        let plan = launch_stack::plan(stack, &node, descriptors, &database_rows(&stack.id, descriptors));
+        let databases = database_rows(&stack.id, descriptors);
+        let plan = launch_stack::plan(stack, &node, descriptors, &databases, None);
         let run = tx.insert_run(&plan, actor, None).await?;
         stack.run = Some(run.clone());
         prepare(tx, stack, &node, descriptors).await?;

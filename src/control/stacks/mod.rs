@@ -10,6 +10,8 @@ pub mod look;
 pub mod plan;
 pub mod sleep;
 
+pub(super) use plan::Draft;
+
 use super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};
 use crate::model::id::{StackId, UserId};

@@ -1,13 +1,14 @@
 //! From a launch request to a draft: everything is checked here, for the form, the API and the CLI alike, and nothing is
 //! stored.
 
+use super::super::images::wanted_image;
 use super::super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};
 use crate::model::configuration::NodeConfiguration;
 use crate::model::descriptor::Descriptor;
 use crate::model::id::{NodeId, RunId, StackId, UserId};
 use crate::model::name::{AppName, RevisionName, StackName};
-use crate::model::stack::{DataChoice, Size, Stack, StackApp, StackSpec, StackState};
+use crate::model::stack::{DataChoice, Purpose, Size, Stack, StackApp, StackSpec, StackState};
 use crate::model::time::{Timestamp, parse_length, show_length};
 use crate::plans::{launch_stack, view};
 use crate::providers::Provider;
@@ -20,13 +21,13 @@ use std::sync::Arc;
 
 /// A launch that would work, as far as can be known before it starts.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) spec: StackSpec,
-    pub(super) descriptors: Vec<Descriptor>,
-    pub(super) provider: Arc<dyn Provider>,
+pub(in crate::control) struct Draft {
+    pub(in crate::control) spec: StackSpec,
+    pub(in crate::control) descriptors: Vec<Descriptor>,
+    pub(in crate::control) provider: Arc<dyn Provider>,
     pub(super) lease_until: Timestamp,
     pub(super) lease_max: Timestamp,
-    pub(super) configuration: NodeConfiguration,
+    pub(in crate::control) configuration: NodeConfiguration,
     pub(super) name: StackName,
 }
 
@@ -41,7 +42,8 @@ impl Control {
         let stack = draft.stack(StackId::from_bits(0), owner, self.store.now());
         let node = NodeId::from_bits(0);
         let databases = database_rows(&stack.id, &draft.descriptors);
-        let plan = launch_stack::plan(&stack, &node, &draft.descriptors, &databases);
+        let image = wanted_image(&draft)?;
+        let plan = launch_stack::plan(&stack, &node, &draft.descriptors, &databases, Some(image));
         let usual = self.store.usual_step_ms(&plan.kind).await?;
         Ok(PlanView {
             apps: app_views(&draft.spec, &draft.descriptors),
@@ -75,7 +77,7 @@ impl Control {
         })
     }
 
-    pub(super) fn launcher(actor: &Actor) -> Result<UserId> {
+    pub(in crate::control) fn launcher(actor: &Actor) -> Result<UserId> {
         match actor.user_id() {
             Some(id) if actor.role() >= Some(Role::Member) => Ok(id.clone()),
             _ => Err(ControlError::new(
@@ -85,7 +87,7 @@ impl Control {
         }
     }
 
-    pub(super) async fn draft(&self, request: &LaunchRequest) -> Result<Draft> {
+    pub(in crate::control) async fn draft(&self, request: &LaunchRequest) -> Result<Draft> {
         let inventory = self.store.inventory();
         let mut fields = Vec::new();
         let chosen = chosen_apps(&request.apps, &inventory, &mut fields);
@@ -251,11 +253,12 @@ impl Draft {
         made_up_name()
     }
 
-    pub(super) fn stack(&self, id: StackId, owner: UserId, now: Timestamp) -> Stack {
+    pub(in crate::control) fn stack(&self, id: StackId, owner: UserId, now: Timestamp) -> Stack {
         Stack {
             id,
             name: self.name.clone(),
             owner,
+            purpose: Purpose::Person,
             provider: self.provider.name().to_owned(),
             state: StackState::Building,
             spec: self.spec.clone(),

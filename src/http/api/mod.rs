@@ -7,6 +7,7 @@ pub mod apps;
 pub mod bundles;
 pub mod configurations;
 pub mod graph;
+pub mod images;
 pub mod interop;
 pub mod inventory;
 pub mod page;
@@ -106,6 +107,10 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(stacks::update_stack))
         .routes(routes!(stacks::retry_stack))
         .routes(routes!(stacks::stop_stack))
+        .routes(routes!(images::list_images, images::bake_image))
+        .routes(routes!(images::remove_image))
+        .routes(routes!(images::show_holdings))
+        .routes(routes!(images::reap))
         .routes(routes!(stacks::start_stack))
         .routes(routes!(stacks::rebuild_stack))
         .routes(routes!(stacks::read_service_log))

@@ -4,6 +4,7 @@
 //! in the same files, packages, users and services. What a target cannot do is refused here, at the place where the state was
 //! written, and never left out in silence. Secrets are refused too, for all of these texts end where others can read them.
 
+mod bake;
 mod cloud_init;
 mod image;
 mod library;
@@ -14,6 +15,7 @@ mod script;
 mod steps;
 mod unit;
 
+pub use bake::bakeable;
 pub use cloud_init::{Form, Stub, USER_DATA_LIMIT, UserData, stub_user_data};
 pub use image::ImageContext;
 pub use matrix::{Support, support};

@@ -87,6 +87,22 @@ impl Store {
         }
     }
 
+    /// A token above all that were given so far, for who changes something without a run.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn next_token(&self) -> Result<(i64, i64)> {
+        let mut tx = self.journal().await?;
+        let epoch: i64 = sqlx::query_scalar("UPDATE counters SET value = value + 1 WHERE name = 'epoch' RETURNING value")
+            .fetch_one(tx.conn())
+            .await?;
+        let term: i64 = sqlx::query_scalar("SELECT MAX(term) FROM engine_terms")
+            .fetch_one(tx.conn())
+            .await?;
+        tx.commit().await?;
+        Ok((term, epoch))
+    }
+
     async fn claim_one(&self, run: &RunId, boot_id: &str, ttl_ms: i64) -> Result<Option<Claim>> {
         let mut tx = self.journal().await?;
         let now = tx.at();

@@ -186,9 +186,14 @@ impl Stage {
 
     /// Waits for the end of a run.
     pub async fn ended(&self, accepted: &Accepted) -> RunView {
+        self.run_ended(&accepted.run).await
+    }
+
+    /// Waits for the end of the run of this id.
+    pub async fn run_ended(&self, run: &str) -> RunView {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let run = self.running.control.show_run(&self.admin, &accepted.run).await.unwrap();
+            let run = self.running.control.show_run(&self.admin, run).await.unwrap();
             if run.state.is_ended() {
                 return run;
             }

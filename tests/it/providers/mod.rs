@@ -1,5 +1,5 @@
 //! Providers keep one contract.
 
-mod contract;
+pub(crate) mod contract;
 pub mod postgres;
 mod sandbox;

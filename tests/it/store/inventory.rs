@@ -71,6 +71,7 @@ pub(crate) fn stack(store: &Store, owner: &UserId, name: &str) -> Stack {
         lease_until: store.now().plus(1000),
         lease_max: store.now().plus(5000),
         stopped_at: None,
+        purpose: greenroom::model::stack::Purpose::Person,
         version: 1,
     }
 }
