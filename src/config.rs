@@ -24,6 +24,8 @@ pub struct Settings {
     pub agents: Agents,
     /// The sandbox provider.
     pub sandbox: Sandbox,
+    /// The Docker provider.
+    pub docker: Docker,
     /// Database servers that stacks may get databases in.
     pub databases: Databases,
     /// The organisation's files.
@@ -102,6 +104,49 @@ impl std::fmt::Debug for Sandbox {
             .field("environment", &self.environment.keys())
             .finish()
     }
+}
+
+/// The Docker provider.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Docker {
+    /// Whether there is one.
+    pub enabled: Enabled,
+    /// The engine; where empty, what `DOCKER_HOST` names, or this machine's.
+    pub host: String,
+    /// The image that nodes start from.
+    pub image: String,
+    /// The pool that networks of stacks are taken from.
+    pub networks: String,
+    /// More environment variables of every program on a node: a package index, a proxy, certificates.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Docker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Docker")
+            .field("enabled", &self.enabled)
+            .field("host", &self.host)
+            .field("image", &self.image)
+            .field("networks", &self.networks)
+            // Names only: an index or a proxy may be given with a password.
+            .field("environment", &self.environment.keys())
+            .finish()
+    }
+}
+
+/// Whether something is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enabled {
+    /// Where it is there.
+    Auto,
+    /// Always; a server without it does not start.
+    #[serde(rename = "true")]
+    Yes,
+    /// Never.
+    #[serde(rename = "false")]
+    No,
 }
 
 /// Database servers that stacks may get databases in.

@@ -25,6 +25,9 @@ const CALL: Duration = Duration::from_secs(30);
 const LONG_CALL: Duration = Duration::from_mins(10);
 // Bodies that are smaller are sent as they are.
 const WORTH_PACKING: usize = 1024;
+// The server is behind a socket in the file system, as containers have it; only then is its name of no account.
+const SOCKET: &str = "unix://";
+const BEHIND_SOCKET: &str = "http://greenroom";
 // A server may ask for a longer pause than that; it does not get it.
 const LONGEST_WISH: Duration = Duration::from_mins(10);
 
@@ -91,16 +94,22 @@ impl Link {
     /// A line to this server for this node, signing with this key.
     pub(super) fn new(server_url: &str, node: &str, key: SigningKey, longest_pause: Duration) -> Result<Self, Fault> {
         crate::tls::install();
-        let client = Client::builder()
+        let mut client = Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .user_agent(concat!("greenroom-agent/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
+            .no_proxy();
+        let mut server_url = server_url.trim_end_matches('/');
+        if let Some(socket) = server_url.strip_prefix(SOCKET) {
+            client = client.unix_socket(socket);
+            server_url = BEHIND_SOCKET;
+        }
+        let client = client
             .build()
             .map_err(|e| Fault::new("internal", "The agent cannot make connections").why(e))?;
         Ok(Self {
             client,
-            base: format!("{}/agent/v1", server_url.trim_end_matches('/')),
+            base: format!("{server_url}/agent/v1"),
             shared: Arc::new(Shared {
                 node: RwLock::new(node.to_owned()),
                 key: RwLock::new(Arc::new(key)),

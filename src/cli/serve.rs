@@ -1,7 +1,7 @@
 //! The composition root: everything a server is made of is wired here, and nowhere else.
 
 use crate::clock::{SystemClock, SystemIds};
-use crate::config::Settings;
+use crate::config::{Enabled, Settings};
 use crate::control::{Control, Parts};
 use crate::engine::{CrashHook, Engine, EngineOptions};
 use crate::git::Mirrors;
@@ -9,9 +9,10 @@ use crate::http::state::AppState;
 use crate::machine::files;
 use crate::machine::reserve::Reserve;
 use crate::plans::Bundles;
+use crate::providers::docker::{Docker, DockerOptions, Way};
 use crate::providers::postgres::DatabaseServer;
-use crate::providers::sandbox::{Interrupt, Sandbox, SandboxOptions};
-use crate::providers::{Provider, Providers};
+use crate::providers::sandbox::{Sandbox, SandboxOptions};
+use crate::providers::{Interrupt, Provider, ProviderError, Providers};
 use crate::recipes::bundle::Bundle;
 use crate::steps::{self, Tools};
 use crate::store::Store;
@@ -20,9 +21,12 @@ use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+// How long a server that starts waits for an engine that may not be there.
+const QUICKLY: Duration = Duration::from_millis(500);
 
 /// A server at work.
 #[derive(Debug)]
@@ -44,12 +48,12 @@ pub struct Replacements {
     pub agent_program: Option<PathBuf>,
     /// Called where a crash of the engine would matter.
     pub crash: Option<CrashHook>,
-    /// Called inside the calls of the sandbox provider.
+    /// Called inside the calls of providers.
     pub interrupt: Option<Interrupt>,
 }
 
 impl Replacements {
-    /// For drills: `GREENROOM_CRASH_AT=after_intent@node` or `=sandbox@POINT` makes this process die there, at once and
+    /// For drills: `GREENROOM_CRASH_AT=after_intent@node` or `=sandbox@POINT`, `=docker@POINT` makes this process die there, at once and
     /// without a word, as `kill -9` would. Unset, nothing is replaced.
     pub fn from_environment() -> Self {
         let Ok(at) = std::env::var("GREENROOM_CRASH_AT") else {
@@ -59,7 +63,7 @@ impl Replacements {
         let (place, point) = at
             .split_once('@')
             .map_or((at.clone(), String::new()), |(a, b)| (a.to_owned(), b.to_owned()));
-        if place == "sandbox" {
+        if place == "sandbox" || place == "docker" {
             let interrupt: Interrupt = Arc::new(move |here| if here == point { die() } else { false });
             return Self {
                 interrupt: Some(interrupt),
@@ -142,7 +146,12 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     };
     let providers = match replace.providers {
         Some(all) => Providers::new(all),
-        None => Providers::new(vec![Arc::new(sandbox(&settings, replace.agent_program, replace.interrupt)?)]),
+        None => Providers::new(configured(&settings, &replace).await?),
+    };
+    let socket = if providers.get("docker").is_some() && settings.agents.url.is_empty() {
+        Some(agents_socket(&agents_folder(&settings))?)
+    } else {
+        None
     };
     let settings = Arc::new(settings);
     let control = Control::new(Parts {
@@ -177,7 +186,8 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     let keeper_stop = stop.clone();
     let (builder, builder_stop) = (control.clone(), stop.clone());
     let reserve = Reserve::of(&settings.data.folder);
-    let tasks = vec![
+    let for_agents = state.clone();
+    let mut tasks = vec![
         engine.start(stop.clone()),
         tokio::spawn(async move { keeper.keep(keeper_stop).await }),
         tokio::spawn(async move { builder.keep_configurations(builder_stop).await }),
@@ -188,6 +198,13 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
             }
         }),
     ];
+    if let Some(socket) = socket {
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = crate::http::serve_agents(socket, for_agents).await {
+                tracing::error!(%error, "the server stopped listening to containers");
+            }
+        }));
+    }
     Ok(Running {
         url: public_url,
         control,
@@ -224,11 +241,73 @@ fn recipes(settings: &Settings) -> Result<(Bundle, String)> {
     Ok((bundle, note))
 }
 
-fn sandbox(settings: &Settings, agent_program: Option<PathBuf>, interrupt: Option<Interrupt>) -> Result<Sandbox> {
-    let agent_program = match agent_program {
-        Some(program) => program,
+// Sandboxes, which need nothing, are what is taken where nobody chooses.
+async fn configured(settings: &Settings, replace: &Replacements) -> Result<Vec<Arc<dyn Provider>>> {
+    let agent_program = match &replace.agent_program {
+        Some(program) => program.clone(),
         None => std::env::current_exe().context("this program's own file is unknown")?,
     };
+    let interrupt = &replace.interrupt;
+    let mut all: Vec<Arc<dyn Provider>> = vec![Arc::new(sandbox(settings, agent_program.clone(), interrupt.clone())?)];
+    if settings.docker.enabled == Enabled::No {
+        return Ok(all);
+    }
+    let docker = docker(settings, agent_program, interrupt.clone());
+    match (docker, settings.docker.enabled) {
+        (Ok(docker), Enabled::Yes) => all.push(Arc::new(docker)),
+        (Ok(docker), _) => match docker.answers(QUICKLY).await {
+            Ok(()) => all.push(Arc::new(docker)),
+            Err(why) => tracing::debug!(%why, "stacks cannot be containers"),
+        },
+        (Err(error), Enabled::Yes) => bail!("the Docker provider cannot start: {error}"),
+        (Err(error), _) => tracing::warn!(%error, "stacks cannot be containers"),
+    }
+    Ok(all)
+}
+
+fn docker(settings: &Settings, agent_program: PathBuf, interrupt: Option<Interrupt>) -> Result<Docker, ProviderError> {
+    let asked = &settings.docker;
+    Docker::new(DockerOptions {
+        folder: settings.data.folder.clone(),
+        host: asked.host.clone(),
+        image: asked.image.clone(),
+        networks: asked.networks.clone(),
+        environment: asked.environment.clone(),
+        way: match settings.agents.url.as_str() {
+            "" => Way::Socket(agents_folder(settings)),
+            url => Way::Url(url.to_owned()),
+        },
+        agent_program,
+        interrupt,
+    })
+}
+
+// Given to containers to read, so that it holds nothing but the socket.
+fn agents_folder(settings: &Settings) -> PathBuf {
+    settings.data.folder.join("agents")
+}
+
+// One that an earlier server left is in the way of the new one; nodes see the new one in the same folder.
+fn agents_socket(folder: &std::path::Path) -> Result<UnixListener> {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join("server.sock");
+    if let Err(error) = std::fs::remove_file(&path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("{} is in the way", path.display()));
+    }
+    let wrong = || format!("nothing can listen at {}", path.display());
+    let opened = std::fs::File::open(folder).with_context(wrong)?;
+    // The whole path may be longer than a socket's can be; the one from the open folder is not.
+    let short = format!("/proc/self/fd/{}/server.sock", opened.as_raw_fd());
+    let listener = UnixListener::bind(short).with_context(wrong)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("{} cannot be protected", path.display()))?;
+    Ok(listener)
+}
+
+fn sandbox(settings: &Settings, agent_program: PathBuf, interrupt: Option<Interrupt>) -> Result<Sandbox> {
     let options = SandboxOptions {
         folder: settings.data.folder.clone(),
         first_port: settings.sandbox.first_port,

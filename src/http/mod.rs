@@ -26,10 +26,11 @@ pub mod watched;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use problem::ApiError;
 use state::AppState;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
@@ -41,12 +42,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Every route behind every layer.
 pub fn router(state: AppState) -> Router {
-    // Thousands of agents wait at once: what only pages need is not in their way, nor in the memory of each.
-    let agents = agents::router()
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state(state.clone(), csrf::refuse_cross_site))
-        .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(from_fn_with_state(state.clone(), problem::render));
+    let agents = for_agents(&state);
     Router::new()
         .merge(api::router().split_for_parts().0)
         .merge(chef::router())
@@ -67,6 +63,30 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
+// Thousands of agents wait at once: what only pages need is not in their way, nor in the memory of each.
+fn for_agents(state: &AppState) -> Router<AppState> {
+    agents::router()
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(state.clone(), csrf::refuse_cross_site))
+        .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(from_fn_with_state(state.clone(), problem::render))
+}
+
+/// Serves what agents ask, and nothing else, until `state.shutdown` is cancelled: for nodes that are given a socket rather than
+/// a way to this machine.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve_agents(listener: tokio::net::UnixListener, state: AppState) -> Result<(), std::io::Error> {
+    let shutdown = state.shutdown.clone();
+    let router = for_agents(&state)
+        .fallback(async || ApiError::new("not-found", "There is nothing at this address"))
+        .layer(from_fn_with_state(state.clone(), problem::render))
+        .layer(from_fn(trace::follow))
+        .with_state(state);
+    serve_until(listener, router, shutdown).await
+}
+
 /// Serves until `state.shutdown` is cancelled. Event streams and long polls then end at once; other answers get a few
 /// seconds.
 ///
@@ -79,8 +99,16 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> Result
             tracing::debug!(%error, "a connection keeps small answers back");
         }
     });
+    serve_until(listener, router(state), shutdown).await
+}
+
+async fn serve_until<L>(listener: L, router: Router, shutdown: CancellationToken) -> Result<(), std::io::Error>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     // As it is, each connection would get a copy of every route, some 200 KB; as this, all share one.
-    let service = router(state).into_make_service();
+    let service = router.into_make_service();
     let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let overdue = async {
         shutdown.cancelled().await;

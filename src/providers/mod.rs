@@ -8,6 +8,7 @@
 //! Whatever a provider makes beside a node (networks, disks, addresses, names) carries the node's tag, is listed by
 //! `list_owned` as that node's for as long as it is there, and goes with `destroy`. Images are the one thing that outlives nodes.
 
+use crate::machine::files;
 pub use crate::model::configuration::Layout;
 use crate::model::id::{NodeId, StackId};
 use crate::model::stack::Size;
@@ -17,9 +18,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub mod docker;
 pub mod fake;
+mod fences;
 pub mod postgres;
 pub mod sandbox;
+
+/// Called at the named points inside verbs that change something; `true` makes the call end there as if the server had been killed.
+pub type Interrupt = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// `(term, epoch)` of the run's lease; compared lexicographically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -285,6 +291,16 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Where something may be left.
     async fn destroy(&self, node: &NodeId, token: FencingToken) -> Result<(), ProviderError>;
 
+    /// Lets a node reach the world outside of its stack, or cuts that: open while packages are fetched and apps are built, then
+    /// as their `outbound` says. Providers that cannot cut it do nothing, and say so in their isolation.
+    ///
+    /// # Errors
+    /// Where it may be other than asked, or there is no such node.
+    async fn set_outbound(&self, node: &NodeId, open: bool, token: FencingToken) -> Result<(), ProviderError> {
+        let _ = (node, open, token);
+        Ok(())
+    }
+
     /// All it holds under our tag.
     ///
     /// # Errors
@@ -310,5 +326,22 @@ impl Providers {
     /// All, the default first.
     pub fn all(&self) -> &[Arc<dyn Provider>] {
         &self.0
+    }
+}
+
+// What each node has of its own, or its processes are found by, is not for the settings to change.
+fn may_be_given(name: &str) -> bool {
+    let word = !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    word && !matches!(name, "PATH" | "HOME" | "TMPDIR") && !name.starts_with("GREENROOM_")
+}
+
+fn failed(what: &str, error: &std::io::Error) -> ProviderError {
+    let why = format!("{what}: {error}");
+    if files::is_full(error) {
+        ProviderError::DiskFull { why }
+    } else {
+        ProviderError::Retry { why }
     }
 }

@@ -6,24 +6,22 @@
 //! agent runs detached and outlives the server. The invariant: ports are written down before they are used, and at most one
 //! agent runs in a folder, because it holds a lock there.
 
-mod fences;
 mod ports;
 mod remove;
 mod start;
 mod surroundings;
 
-use super::{Capabilities, FencingToken, Layout, NodeHandle, NodeSpec, Observed, Owned, Provider, ProviderError};
-use crate::machine::{files, processes};
+use super::{
+    Capabilities, FencingToken, Interrupt, Layout, NodeHandle, NodeSpec, Observed, Owned, Provider, ProviderError, failed,
+    fences, may_be_given,
+};
+use crate::machine::processes;
 use crate::model::id::NodeId;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use surroundings::Surroundings;
-
-/// Called at the named points inside `ensure` and `destroy`; `true` makes the call end there as if the server had been killed.
-pub type Interrupt = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// The points inside `ensure`, in order.
 pub const ENSURE_POINTS: &[&str] = &["folders", "ports", "token", "started"];
@@ -343,25 +341,8 @@ impl Provider for Sandbox {
     }
 }
 
-// What each sandbox has of its own, or finds its processes by, is not for the settings to change.
-fn may_be_given(name: &str) -> bool {
-    let word = !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    word && !matches!(name, "PATH" | "HOME" | "TMPDIR") && !name.starts_with("GREENROOM_")
-}
-
 fn nowhere(node: &NodeId) -> ProviderError {
     ProviderError::Denied {
         why: format!("there is no sandbox of the node {node}"),
-    }
-}
-
-fn failed(what: &str, error: &io::Error) -> ProviderError {
-    let why = format!("{what}: {error}");
-    if files::is_full(error) {
-        ProviderError::DiskFull { why }
-    } else {
-        ProviderError::Retry { why }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::database::TestDatabase;
 use greenroom::cli::serve::{Replacements, Running, start_with};
-use greenroom::config::Settings;
+use greenroom::config::{Enabled, Settings};
 use greenroom::control::ControlError;
 use greenroom::machine::processes::{self, FOLDER, Process};
 use greenroom::model::actor::Actor;
@@ -79,6 +79,7 @@ impl Stage {
         std::fs::create_dir_all(&data).unwrap();
         let data = data.canonicalize().unwrap();
         let mut settings = Settings::default();
+        settings.docker.enabled = Enabled::No;
         settings.server.listen = "127.0.0.1:0".into();
         settings.data.folder.clone_from(&data);
         if let Some(database) = &props.database {

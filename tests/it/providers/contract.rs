@@ -1,12 +1,13 @@
 //! The contract that every provider keeps, told as behaviours and run over each of them. A new provider adds an [`Arena`].
 
+use super::docker::DockerArena;
 use super::sandbox::SandboxArena;
 use async_trait::async_trait;
 use greenroom::clock::{Ids, SystemIds};
 use greenroom::model::id::{NodeId, StackId};
 use greenroom::model::stack::Size;
 use greenroom::providers::fake::{Fake, Trouble};
-use greenroom::providers::{Bootstrap, FencingToken, Image, NodeSpec, Observed, Provider, ProviderError};
+use greenroom::providers::{Bootstrap, FencingToken, Image, NodeHandle, NodeSpec, Observed, Provider, ProviderError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A provider with what a test must be able to do to it.
@@ -222,9 +223,15 @@ async fn nodes_share_nothing(arena: &dyn Arena) {
         provider.ensure(&specs[2], token(1))
     );
     let handles = [one.unwrap(), two.unwrap(), three.unwrap()];
-    let ports: BTreeSet<u16> = handles.iter().flat_map(|h| h.ports.values().copied()).collect();
+    let at = |handle: &NodeHandle| -> Vec<(String, u16)> {
+        let ports = handle.ports.values();
+        ports.map(|port| (handle.address.clone(), *port)).collect()
+    };
+    let ports: BTreeSet<(String, u16)> = handles.iter().flat_map(at).collect();
     assert_eq!(ports.len(), 5);
-    let places: BTreeSet<&str> = handles.iter().map(|h| h.layout.apps.as_str()).collect();
+    // A folder on a machine of its own may be called as on the next one.
+    let machine = |h: &NodeHandle| h.confined_to.is_none().then(|| h.external_id.clone());
+    let places: BTreeSet<_> = handles.iter().map(|h| (machine(h), h.layout.apps.as_str())).collect();
     assert_eq!(places.len(), 3);
     assert_eq!(owned(arena).await.len(), 3);
     // A port more keeps the ones that were given.
@@ -232,7 +239,7 @@ async fn nodes_share_nothing(arena: &dyn Arena) {
     more.ports.push("c/web".into());
     let grown = provider.ensure(&more, token(1)).await.unwrap();
     assert_eq!(grown.ports["a/web"], handles[2].ports["a/web"]);
-    assert!(!ports.contains(&grown.ports["c/web"]));
+    assert!(!ports.contains(&(grown.address.clone(), grown.ports["c/web"])));
     for spec in &specs {
         provider.destroy(&spec.node, token(1)).await.unwrap();
         assert_eq!(arena.leftovers(&spec.node), [""; 0]);
@@ -295,4 +302,10 @@ async fn plain_sandboxes_keep_the_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn walled_sandboxes_keep_the_contract() {
     keeps_the_contract(&SandboxArena::new("bubblewrap")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_keep_the_contract() {
+    let Some(arena) = DockerArena::new() else { return };
+    keeps_the_contract(&arena).await;
 }

@@ -2,7 +2,7 @@
 
 mod apps;
 mod bare;
-mod containers;
+pub mod containers;
 mod equivalence;
 mod law;
 mod machine;

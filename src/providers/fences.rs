@@ -1,5 +1,5 @@
-//! The highest fencing token seen for each node. Kept beside the sandboxes and not inside, so that a controller that wakes up
-//! after the node was destroyed cannot make it again.
+//! The highest fencing token seen for each node, for providers that keep folders of their nodes. Kept beside those folders and
+//! not inside, so that a controller that wakes up after the node was destroyed cannot make it again.
 
 use super::{FencingToken, ProviderError, failed};
 use crate::machine::files;
@@ -7,7 +7,7 @@ use crate::model::id::NodeId;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Where they are kept, below the sandboxes.
+/// Where they are kept, below the provider's folder.
 pub(super) const FOLDER: &str = ".fences";
 
 const KEPT: Duration = Duration::from_hours(24);
