@@ -18,6 +18,8 @@ pub struct Settings {
     pub server: Server,
     /// Where it keeps its state.
     pub data: Data,
+    /// The addresses of stacks' apps.
+    pub proxy: Proxy,
     /// How long stacks live.
     pub leases: Leases,
     /// Machines of the inventory and their agents.
@@ -56,6 +58,18 @@ pub struct Data {
     pub database_url: String,
     /// File with the key that secrets in the database are sealed with; `secrets.key` in the folder where empty.
     pub key_file: PathBuf,
+}
+
+/// The addresses of stacks' apps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// Where people reach them: `https://*.stage.example.org`.
+    pub url: String,
+    /// Address and port to serve them at, where that is not `server.listen`.
+    pub listen: String,
+    /// Proxies in front whose `X-Forwarded-For` is believed.
+    pub trusted: Vec<std::net::IpAddr>,
 }
 
 /// How long stacks live.

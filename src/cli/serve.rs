@@ -8,6 +8,7 @@ use crate::git::Mirrors;
 use crate::http::state::AppState;
 use crate::machine::files;
 use crate::machine::reserve::Reserve;
+use crate::model::address::Addresses;
 use crate::plans::Bundles;
 use crate::providers::docker::{Docker, DockerOptions, Way};
 use crate::providers::postgres::DatabaseServer;
@@ -130,6 +131,7 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     }
     let public_url = settings.server.public_url.trim_end_matches('/').to_owned();
     settings.server.public_url.clone_from(&public_url);
+    let entrance = entrance(&mut settings, address.port()).await?;
 
     let store = Store::open(&settings.database_url(), Arc::new(SystemClock), Arc::new(SystemIds)).await?;
     let vault = Vault::new(&key(&settings)?)?;
@@ -185,15 +187,17 @@ pub async fn start_with(mut settings: Settings, replace: Replacements) -> Result
     let keeper = control.clone();
     let keeper_stop = stop.clone();
     let (builder, builder_stop) = (control.clone(), stop.clone());
+    let (doors, doors_stop) = (control.clone(), stop.clone());
     let reserve = Reserve::of(&settings.data.folder);
     let for_agents = state.clone();
     let mut tasks = vec![
         engine.start(stop.clone()),
         tokio::spawn(async move { keeper.keep(keeper_stop).await }),
         tokio::spawn(async move { builder.keep_configurations(builder_stop).await }),
+        tokio::spawn(async move { doors.keep_doors(doors_stop).await }),
         tokio::spawn(reserve.keep(stop.clone())),
         tokio::spawn(async move {
-            if let Err(error) = crate::http::serve(listener, state).await {
+            if let Err(error) = crate::http::serve(listener, entrance, state).await {
                 tracing::error!(%error, "the server stopped listening");
             }
         }),
@@ -222,6 +226,28 @@ impl Running {
         }
         self.control.store.close().await;
     }
+}
+
+// Where the apps of stacks are reached: fills in the setting, and listens where that is another address.
+async fn entrance(settings: &mut Settings, port: u16) -> Result<Option<TcpListener>> {
+    let listener = match settings.proxy.listen.as_str() {
+        "" => None,
+        listen => Some(
+            TcpListener::bind(listen)
+                .await
+                .with_context(|| format!("nothing can listen on {listen}: choose another as proxy.listen"))?,
+        ),
+    };
+    if settings.proxy.url.is_empty() {
+        let port = match &listener {
+            Some(listener) => listener.local_addr().context("the address listened on is unknown")?.port(),
+            None => port,
+        };
+        settings.proxy.url = Addresses::local(port).origin("*");
+    } else {
+        Addresses::parse(&settings.proxy.url).map_err(|why| anyhow::anyhow!("proxy.url: {why}"))?;
+    }
+    Ok(listener)
 }
 
 // The recipes of the binary and the organisation's folder, and where they came from.

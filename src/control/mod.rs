@@ -7,6 +7,7 @@ pub mod agents;
 pub mod apps;
 pub mod bundles;
 pub mod configurations;
+pub mod doors;
 pub mod error;
 mod history;
 pub mod images;
@@ -23,6 +24,7 @@ pub mod users;
 use crate::config::Settings;
 use crate::git::Mirrors;
 use crate::model::actor::Actor;
+use crate::model::address::Addresses;
 use crate::model::id::NodeId;
 use crate::model::time::Timestamp;
 use crate::plans::Bundles;
@@ -60,6 +62,8 @@ pub struct Control {
     pub(crate) fleet: Arc<agents::fleet::Fleet>,
     pub(crate) program: Arc<agents::program::Program>,
     pub(crate) seen: Arc<agents::proof::Seen>,
+    pub(crate) doors: Arc<doors::Doors>,
+    pub(crate) addresses: Arc<Addresses>,
     // When each node was last written down as heard of.
     pub(crate) heard: Arc<Mutex<HashMap<NodeId, i64>>>,
     pub(crate) started: Timestamp,
@@ -81,10 +85,17 @@ impl Control {
             fleet: Arc::new(agents::fleet::Fleet::new(parts.store.clone())),
             program: Arc::new(agents::program::Program::own()),
             seen: Arc::default(),
+            doors: Arc::default(),
+            addresses: Arc::new(addresses(&parts.settings)),
             heard: Arc::default(),
             started: parts.store.now(),
             parts: Arc::new(parts),
         }
+    }
+
+    /// Where the apps of stacks are reached.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     // The address that people use.
@@ -123,4 +134,10 @@ impl Control {
     pub async fn audit(&self, _actor: &Actor, subject: Option<&str>, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
         Ok(self.store.audit(subject, before, limit.clamp(1, 200)).await?)
     }
+}
+
+// Whoever listens has read the setting before and refused one that cannot be read.
+fn addresses(settings: &Settings) -> Addresses {
+    let port = settings.server.listen.rsplit(':').next().and_then(|port| port.parse().ok());
+    Addresses::parse(&settings.proxy.url).unwrap_or_else(|_| Addresses::local(port.unwrap_or(80)))
 }

@@ -93,7 +93,11 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The session's secret out of the cookie.
 pub fn session_secret(state: &AppState, headers: &HeaderMap) -> Option<String> {
-    let name = cookie_name(state);
+    cookie_value(headers, cookie_name(state)).map(str::to_owned)
+}
+
+/// The value of a request's cookie.
+pub fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -101,7 +105,7 @@ pub fn session_secret(state: &AppState, headers: &HeaderMap) -> Option<String> {
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
+        .map(|(_, value)| value)
 }
 
 /// The header that gives a browser its session.
@@ -122,7 +126,9 @@ fn cookie(state: &AppState, value: &str, seconds: i64) -> String {
     )
 }
 
-// A browser takes a `__Host-` cookie only over TLS, and lets no other host set it.
+/// What the session's cookie may be called. A browser takes a `__Host-` cookie only over TLS, and lets no other host set it.
+pub const SESSION_COOKIES: [&str; 2] = ["greenroom", "__Host-greenroom"];
+
 fn cookie_name(state: &AppState) -> &'static str {
-    if state.is_https() { "__Host-greenroom" } else { "greenroom" }
+    SESSION_COOKIES[usize::from(state.is_https())]
 }

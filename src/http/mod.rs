@@ -18,6 +18,7 @@ pub mod ops;
 pub mod portal;
 pub mod problem;
 pub mod protect;
+pub mod proxy;
 pub mod sse;
 pub mod state;
 pub mod trace;
@@ -26,10 +27,13 @@ pub mod watched;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::serve::{Listener, ListenerExt};
+use axum::serve::ListenerExt;
 use problem::ApiError;
+use proxy::{Entrance, Proxy};
 use state::AppState;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -84,38 +88,52 @@ pub async fn serve_agents(listener: tokio::net::UnixListener, state: AppState) -
         .layer(from_fn_with_state(state.clone(), problem::render))
         .layer(from_fn(trace::follow))
         .with_state(state);
-    serve_until(listener, router, shutdown).await
+    // As it is, each connection would get a copy of every route, some 200 KB; as this, all share one.
+    let server = axum::serve(listener, router.into_make_service());
+    let server = server.with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    in_time(server.into_future(), &shutdown).await
 }
 
-/// Serves until `state.shutdown` is cancelled. Event streams and long polls then end at once; other answers get a few
-/// seconds.
+/// Serves until `state.shutdown` is cancelled: everything at one listener, and the apps of stacks at another where one is
+/// given. Event streams and long polls then end at once; other answers get a few seconds.
 ///
 /// # Errors
-/// Where the listener fails.
-pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> Result<(), std::io::Error> {
+/// Where a listener fails.
+pub async fn serve(listener: TcpListener, apps: Option<TcpListener>, state: AppState) -> Result<(), std::io::Error> {
     let shutdown = state.shutdown.clone();
+    let proxy = Proxy::new(state.clone());
+    let everything = Entrance::new(router(state), Arc::clone(&proxy), true);
+    let main = listen(listener, everything, &shutdown);
+    match apps {
+        None => main.await,
+        Some(apps) => {
+            let only_apps = Entrance::new(Router::new(), proxy, false);
+            tokio::try_join!(main, listen(apps, only_apps, &shutdown)).map(|_| ())
+        }
+    }
+}
+
+async fn listen(listener: TcpListener, entrance: Entrance, shutdown: &CancellationToken) -> Result<(), std::io::Error> {
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps small answers back");
         }
     });
-    serve_until(listener, router(state), shutdown).await
+    let server = axum::serve(listener, entrance).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    in_time(server.into_future(), shutdown).await
 }
 
-async fn serve_until<L>(listener: L, router: Router, shutdown: CancellationToken) -> Result<(), std::io::Error>
-where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
-{
-    // As it is, each connection would get a copy of every route, some 200 KB; as this, all share one.
-    let service = router.into_make_service();
-    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+// Answers under way get a few seconds once the server was told to stop.
+async fn in_time(
+    serving: impl Future<Output = Result<(), std::io::Error>>,
+    shutdown: &CancellationToken,
+) -> Result<(), std::io::Error> {
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        done = server.into_future() => done,
+        done = serving => done,
         () = overdue => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use super::trace::RequestId;
 use super::{auth, portal};
 use crate::control::ControlError;
 use crate::model::actor::Actor;
+use crate::model::address::encode;
 use crate::wire::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -24,6 +25,11 @@ impl ApiError {
     /// An error under a code of the catalogue.
     pub fn new(code: &'static str, what: impl Into<String>) -> Self {
         ControlError::new(code, what).into()
+    }
+
+    /// What it says.
+    pub fn problem(&self) -> &Problem {
+        &self.0
     }
 
     /// The HTTP status it is sent with.
@@ -133,7 +139,8 @@ impl Asker {
     }
 }
 
-fn wants_html(headers: &HeaderMap) -> bool {
+/// Whether a request asks for a page, rather than data.
+pub(super) fn wants_html(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))
 }
@@ -152,27 +159,4 @@ pub fn json(problem: &Problem) -> Response {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// Text for a value of a query.
-pub(super) fn encode(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_way_back_survives_the_sign_in_page() {
-        assert_eq!(encode("/stacks?mine=1&text=a b"), "/stacks%3Fmine%3D1%26text%3Da%20b");
-    }
 }

@@ -2,15 +2,23 @@
 
 use super::state::AppState;
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
+macro_rules! policy {
+    ($forms:literal) => {
+        concat!(
+            "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action ",
+            $forms,
+            "; frame-ancestors 'none'"
+        )
+    };
+}
+
 const HEADERS: [(HeaderName, &str); 7] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    ),
+    (header::CONTENT_SECURITY_POLICY, policy!("'self'")),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "same-origin"),
@@ -20,10 +28,20 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
+/// The policy of a page whose forms may lead elsewhere than to this host.
+pub fn policy(forms: &str) -> String {
+    format!(policy!("{}"), forms)
+}
+
 /// Adds the headers that the handler did not set itself.
 pub async fn add_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    secure(&state, response.headers_mut());
+    response
+}
+
+/// Adds to the headers of an answer of ours those that are not set yet.
+pub fn secure(state: &AppState, headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
@@ -31,5 +49,4 @@ pub async fn add_headers(State(state): State<AppState>, request: Request, next: 
         let year = HeaderValue::from_static("max-age=31536000");
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(year);
     }
-    response
 }

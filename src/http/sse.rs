@@ -61,10 +61,20 @@ pub async fn stream_events(
     State(state): State<AppState>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let filters = filters(&query.topics)?;
+    stream(&state, filters(&query.topics)?)
+}
+
+/// A stream of what changes of these topics.
+///
+/// # Errors
+/// `too-busy` where too many are open.
+pub(super) fn stream(
+    state: &AppState,
+    filters: Vec<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, ApiError> {
     let place = place()?;
     let listener = Listener {
-        waiter: Waiter::new(&state, LIFE),
+        waiter: Waiter::new(state, LIFE),
         filters,
         begun: false,
         _place: place,

@@ -345,6 +345,13 @@ impl Descriptor {
         named.or_else(|| self.spec.ports.keys().next().map(String::as_str))
     }
 
+    /// The port that the app's address leads to: the first that people open, else the first that speaks HTTP.
+    pub fn front_port(&self) -> Option<&str> {
+        let http = || self.spec.ports.iter().filter(|(_, port)| port.protocol == "http");
+        let found = http().find(|(_, port)| port.public).or_else(|| http().next());
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// The process that the readiness probe is about: the one named as the probe's port, or `web`, or the first.
     pub fn probed_process(&self) -> Option<&str> {
         let probe = self.spec.readiness_probe.as_ref()?;

@@ -181,6 +181,9 @@ catalogue! {
     "query-too-wide" 400 You, "The query would look at too much", "Name a field, or begin the word with something else than a wildcard", "A word that begins with a wildcard, or a range, without one field to look in has to look at every value of every document. With this many documents that would take too long.";
     "target-refused" 422 Platform, "The configuration cannot be made into that", "Leave out what is listed with `targets`, or let the agent apply it", "A script, user-data or an image cannot do everything that the agent does, and none may hold a secret. Every state that it cannot do is listed with file, line and column.";
     "range-outside" 416 You, "There is nothing at that part of the file", "Ask for a part that begins before its end", "The `Range` header names bytes after the end of the file. `Content-Range` says how long it is.";
+    "not-serving" 503 Nobody, "The stack does not serve now", "Wait, or look at what its page says", "The address belongs to a stack that is being made, changed, or is not running. `Retry-After` says when to ask again; the stack's page says what it waits for.";
+    "app-unreachable" 502 AppOwner, "The app does not answer", "Read the app's log on the stack's page", "The stack is up, but nothing answers at this app's port, or what answers does not speak HTTP. Its agent restarts what has ended.";
+    "link-ended" 410 You, "The link has ended", "Ask whoever gave it to you for another one", "Guest links are for a time, and whoever made one may end or replace it earlier.";
 }
 
 #[cfg(test)]

@@ -90,6 +90,8 @@ ids! {
     TokenId = "tok", "token";
     /// A row for one thing a provider holds for us.
     ResourceId = "res", "resource";
+    /// A link that lets someone without an account look at a stack's apps.
+    GuestLinkId = "gst", "guest link";
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Values and their laws: ids, names, descriptors, configurations, plans, runs, stacks. No I/O, nothing of the other layers.
 
 pub mod actor;
+pub mod address;
 pub mod configuration;
 pub mod descriptor;
 pub mod diagnostic;
@@ -14,6 +15,7 @@ pub mod record;
 pub mod run;
 pub mod search;
 pub mod secret;
+pub mod sharing;
 pub mod signature;
 pub mod stack;
 pub mod time;

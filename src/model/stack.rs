@@ -147,10 +147,20 @@ pub struct Link {
     pub port: String,
     /// What to call it.
     pub label: String,
-    /// The address.
+    /// The address: the same for as long as the stack lives.
     pub url: String,
+    /// The address on its node, for now; past the proxy, so only for programs beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<String>,
     /// Whether it is meant for people.
     pub public: bool,
+}
+
+impl Link {
+    /// The address on the node.
+    pub fn direct(&self) -> &str {
+        self.direct.as_deref().unwrap_or(&self.url)
+    }
 }
 
 /// A stack as stored.

@@ -312,6 +312,7 @@ pub async fn links(store: &Store, stack: &Stack) -> Result<Vec<Link>, StepError>
                 port: port.clone(),
                 label: spec.label.clone().unwrap_or_else(|| descriptor.title().to_owned()),
                 url: format!("http://{}:{number}/", handle.address),
+                direct: None,
                 public: spec.public,
             });
         }

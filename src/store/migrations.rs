@@ -17,6 +17,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (10, "named_secrets", include_str!("../../migrations/0010_named_secrets.sql")),
     (11, "sleep", include_str!("../../migrations/0011_sleep.sql")),
     (12, "images", include_str!("../../migrations/0012_images.sql")),
+    (13, "doors", include_str!("../../migrations/0013_doors.sql")),
 ];
 
 /// What brings a database up to date.

@@ -17,6 +17,7 @@ mod audit;
 pub mod boots;
 pub mod bundles;
 mod database;
+pub mod doors;
 pub mod images;
 pub mod inventory;
 pub mod lists;

@@ -296,6 +296,7 @@ impl Tx {
             .bind(hash.to_owned())
             .execute(self.conn())
             .await?;
+        self.touch("sessions");
         Ok(())
     }
 
@@ -308,6 +309,7 @@ impl Tx {
             .bind(user.as_str().to_owned())
             .execute(self.conn())
             .await?;
+        self.touch("sessions");
         Ok(())
     }
 

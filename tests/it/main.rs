@@ -12,6 +12,7 @@ mod kill;
 mod launches;
 mod portal;
 mod providers;
+mod proxy;
 mod recipes;
 mod search;
 mod store;

@@ -55,21 +55,16 @@ async fn check(options: StageOptions, output: Output) -> Result<Value, Fault> {
 }
 
 async fn play(stage: &Stage, output: Output) -> Result<Value> {
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(5))
-        .build()
-        .map_err(|error| Box::new(Problem::from(Fault::new("internal", "No page can be asked for").why(error))))?;
     let progress = || output.progress_on_a_terminal();
 
     let began = Instant::now();
     let stack = stage.launch(&mut progress()).await?;
-    let page = expect(&http, &stack, OLD).await?;
+    let page = expect(stage, &stack, OLD).await?;
     let launch = began.elapsed();
 
     let began = Instant::now();
     let stack = stage.update("v1.1", &mut progress()).await?;
-    let changed = expect(&http, &stack, NEW).await?;
+    let changed = expect(stage, &stack, NEW).await?;
     let update = began.elapsed();
     if page == changed {
         return Err(unchanged("The storefront's page is the same after the update", ""));
@@ -86,15 +81,16 @@ async fn play(stage: &Stage, output: Output) -> Result<Value> {
     }))
 }
 
-// The storefront's page, once it holds this text.
-async fn expect(http: &reqwest::Client, stack: &StackView, text: &str) -> Result<String> {
+// The storefront's page at its address, once it holds this text.
+async fn expect(stage: &Stage, stack: &StackView, text: &str) -> Result<String> {
     let link = stack.links.iter().find(|link| link.app.as_str() == "storefront");
     let Some(link) = link else {
         return Err(unchanged("The storefront has no link", ""));
     };
+    let http = visitor(&link.url)?;
     let began = Instant::now();
     loop {
-        let seen = match http.get(&link.url).send().await {
+        let seen = match http.get(&link.url).bearer_auth(stage.token()).send().await {
             Ok(answer) => {
                 let status = answer.status();
                 let page = answer.text().await.unwrap_or_default();
@@ -110,6 +106,18 @@ async fn expect(http: &reqwest::Client, stack: &StackView, text: &str) -> Result
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+// Asks this machine for names under localhost, as browsers do; not every system's resolver knows them.
+fn visitor(url: &str) -> Result<reqwest::Client> {
+    let no_page = |why: String| Box::new(Problem::from(Fault::new("internal", "No page can be asked for").why(why)));
+    let url = reqwest::Url::parse(url).map_err(|error| no_page(error.to_string()))?;
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(5))
+        .resolve(url.host_str().unwrap_or_default(), ([127, 0, 0, 1], 0).into())
+        .build()
+        .map_err(|error| no_page(error.to_string()))
 }
 
 fn unchanged(what: &str, why: &str) -> Box<Problem> {

@@ -164,7 +164,7 @@ impl Stage {
         let ports = stack
             .links
             .iter()
-            .filter_map(|link| reqwest::Url::parse(&link.url).ok()?.port_or_known_default());
+            .filter_map(|link| reqwest::Url::parse(link.direct()).ok()?.port_or_known_default());
         self.ports
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -169,7 +169,8 @@ impl Control {
         {
             fault = run.fault.clone().or(fault);
         }
-        let mut links = stack.links.clone();
+        let stable = |link: &Link| self.stable(link.clone(), stack, &seen.descriptors);
+        let mut links: Vec<Link> = stack.links.iter().map(stable).collect();
         // What needs the others is what people came for.
         let place = |link: &Link| stack.spec.apps.iter().position(|app| app.app == link.app);
         links.sort_by_key(|link| (!link.public, std::cmp::Reverse(place(link))));

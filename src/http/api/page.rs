@@ -27,7 +27,7 @@ impl<T> Paged<T> {
                 .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="))
                 .map(str::to_owned)
                 .collect();
-            query.push(format!("cursor={}", crate::http::problem::encode(cursor)));
+            query.push(format!("cursor={}", crate::model::address::encode(cursor)));
             format!("<{}?{}>; rel=\"next\"", asked.path(), query.join("&"))
         });
         Self { page, next }

@@ -3,9 +3,10 @@
 use crate::control::search::SearchRequest;
 use crate::http::auth::Viewer;
 use crate::http::extract::{Path, Query};
-use crate::http::problem::{ApiError, encode};
+use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::http::watched::{Answer, answer, concerns_index};
+use crate::model::address::encode;
 use crate::model::search::INDEXES;
 use crate::wire::inventory::SearchView;
 use axum::Json;

@@ -44,7 +44,11 @@ async fn serve(_look: Look, Path((asked, name)): Path<(String, String)>, headers
     answer(&name, &asked, &headers)
 }
 
-fn answer(name: &str, asked: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+/// A file by name; kept for ever by whoever asks for its present version.
+///
+/// # Errors
+/// `not-found`.
+pub fn answer(name: &str, asked: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
     let file = asset(name).ok_or_else(|| ApiError::new("not-found", "There is no such file"))?;
     let kind = match name.rsplit('.').next() {
         Some("css") => "text/css; charset=utf-8",

@@ -10,6 +10,7 @@ pub mod apps;
 pub mod assets;
 pub mod change;
 pub mod editor;
+pub mod enter;
 pub mod fields;
 pub mod format;
 pub mod graph;
@@ -35,6 +36,7 @@ pub fn router() -> Router<AppState> {
     Router::new()
         .merge(assets::router())
         .merge(sign_in::router())
+        .merge(enter::router())
         .merge(stacks::router())
         .merge(launch::router())
         .merge(change::router())

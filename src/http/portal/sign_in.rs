@@ -6,11 +6,12 @@ use crate::control::ControlError;
 use crate::http::auth::{MaybeUser, clear_session_cookie, session_secret, set_session_cookie};
 use crate::http::extract::Path;
 use crate::http::problem::ApiError;
+use crate::http::protect::policy;
 use crate::http::state::AppState;
 use crate::wire::problem::Problem;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde_json::json;
@@ -26,12 +27,12 @@ pub fn router() -> Router<AppState> {
         .route("/theme", post(choose_theme))
 }
 
-async fn show(MaybeUser(actor): MaybeUser, look: Look, query: QueryFields) -> Response {
+async fn show(State(state): State<AppState>, MaybeUser(actor): MaybeUser, look: Look, query: QueryFields) -> Response {
     let next = query.0.text("next");
     if actor.is_some() {
         return Redirect::to(safe_next(next)).into_response();
     }
-    form(&look, StatusCode::OK, "", next, None)
+    onward(&state, next, form(&look, StatusCode::OK, "", next, None))
 }
 
 async fn sign_in(State(state): State<AppState>, look: Look, fields: Fields) -> Result<Response, ApiError> {
@@ -41,9 +42,20 @@ async fn sign_in(State(state): State<AppState>, look: Look, fields: Fields) -> R
         Err(error) => {
             let problem = refused(error)?;
             let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNAUTHORIZED);
-            Ok(form(&look, status, name, next, Some(&problem)))
+            Ok(onward(&state, next, form(&look, status, name, next, Some(&problem))))
         }
     }
+}
+
+// Signing in on the way to an app ends at the app's address, and browsers hold a form to where all its redirects lead.
+fn onward(state: &AppState, next: &str, mut response: Response) -> Response {
+    if next.starts_with("/enter?") {
+        let apps = state.control.addresses().origin("*");
+        if let Ok(policy) = HeaderValue::try_from(policy(&format!("'self' {apps}"))) {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+    }
+    response
 }
 
 /// The sign-in page.

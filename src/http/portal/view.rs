@@ -5,6 +5,7 @@
 
 use super::{assets, format};
 use crate::control::ControlError;
+use crate::http::auth::cookie_value;
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::model::actor::{Actor, Role};
@@ -12,7 +13,7 @@ use crate::model::time::Timestamp;
 use crate::wire::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
@@ -56,14 +57,7 @@ impl FromRequestParts<AppState> for Look {
 impl Look {
     /// The look that a request asks for.
     pub fn of(headers: &HeaderMap, uri: &Uri, now: Timestamp) -> Self {
-        let theme = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, _)| *name == THEME_COOKIE)
-            .map(|(_, value)| value);
+        let theme = cookie_value(headers, THEME_COOKIE);
         Self {
             theme: known_theme(theme),
             path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),

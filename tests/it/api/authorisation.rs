@@ -51,6 +51,7 @@ const OTHERS: &[(&str, &str, Access)] = &[
     ("GET", "/errors/{code}", Access::Anyone),
     // Pages for people who look.
     ("GET", "/", Access::Role(Role::Viewer)),
+    ("GET", "/enter", Access::Role(Role::Viewer)),
     ("GET", "/help", Access::Role(Role::Viewer)),
     ("GET", "/activity", Access::Role(Role::Viewer)),
     ("GET", "/search", Access::Role(Role::Viewer)),

@@ -67,7 +67,7 @@ async fn stopping_does_not_wait_for_streams_and_idle_connections() {
     let token = server.token(&admin).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let running = tokio::spawn(greenroom::http::serve(listener, server.state.clone()));
+    let running = tokio::spawn(greenroom::http::serve(listener, None, server.state.clone()));
     let mut idle = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut open = tokio::net::TcpStream::connect(address).await.unwrap();
     let request =

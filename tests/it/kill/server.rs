@@ -253,7 +253,7 @@ impl Life {
                     self.server.log()
                 );
                 if stack.state.as_str() == "ready" {
-                    let text = reqwest::get(&stack.links[0].url).await.unwrap().text().await.unwrap();
+                    let text = reqwest::get(stack.links[0].direct()).await.unwrap().text().await.unwrap();
                     assert!(
                         text.contains(page),
                         "{what} after {crash}: {text}\n{stack:#?}\n{}",

@@ -161,7 +161,7 @@ async fn an_agent_that_is_killed_comes_back_to_services_that_never_stopped() {
     })
     .await;
     until("the page answers", async || {
-        let answer = stage.http.get(&stack.links[0].url).send().await;
+        let answer = stage.http.get(stack.links[0].direct()).send().await;
         answer.is_ok_and(|a| a.status().is_success())
     })
     .await;

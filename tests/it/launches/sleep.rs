@@ -73,7 +73,7 @@ async fn a_stack_that_cannot_wake_sleeps_on_and_says_why() {
     let accepted = control.stop_stack(&stage.admin, &stack.id).await.unwrap();
     stage.ended(&accepted).await;
     let port = stack.links[0]
-        .url
+        .direct()
         .trim_end_matches('/')
         .rsplit(':')
         .next()

@@ -232,7 +232,14 @@ impl Stage {
 
     /// The page of the app of a stack.
     pub async fn page(&self, stack: &StackView) -> String {
-        self.http.get(&stack.links[0].url).send().await.unwrap().text().await.unwrap()
+        self.http
+            .get(stack.links[0].direct())
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     }
 
     /// Waits until a launch has failed, holds it to its promise (a code with a next action, nothing left), and gives why.

@@ -41,6 +41,7 @@ async fn a_stack_says_its_state_in_words_and_offers_the_ways_on() {
         &[
             "Ready",
             "Open Storefront",
+            "http://storefront--velvet-encore-42.localhost:7400/",
             "http://127.0.0.1:20011/",
             "Other revisions",
             "7 h 59 min left",

@@ -240,7 +240,8 @@ pub(super) fn stack(state: StackState) -> StackView {
         app: app.parse().unwrap(),
         port: "http".into(),
         label: label.into(),
-        url: format!("http://127.0.0.1:{port}/"),
+        url: format!("http://{app}--velvet-encore-42.localhost:7400/"),
+        direct: Some(format!("http://127.0.0.1:{port}/")),
         public,
     };
     StackView {
