@@ -21,6 +21,7 @@ mod needs;
 mod node;
 mod object;
 pub mod output;
+mod preset;
 pub mod recipe;
 mod recipe_apply;
 mod run;
@@ -73,6 +74,8 @@ enum Command {
     Serve(start::ServeArgs),
     /// Launch and look after staging servers
     Stack(stack::StackArgs),
+    /// Keep launches under names, and have them ready in pools
+    Preset(preset::PresetArgs),
     /// Keep servers as images that later launches start from
     Image(image::ImageArgs),
     /// Remove what providers hold and nobody knows of, or show what they hold and should hold
@@ -167,6 +170,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Demo(args) => demo::run(args, output).await,
         Command::Serve(args) => start::run(args, output).await,
         Command::Stack(args) => stack::run(args, output).await,
+        Command::Preset(args) => preset::run(args, output).await,
         Command::Image(args) => image::run(args, output).await,
         Command::Reap(args) => image::reap(args, output).await,
         Command::App(args) => app::run(args, output).await,

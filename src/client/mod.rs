@@ -9,6 +9,7 @@ mod bundles;
 mod images;
 mod interop;
 mod inventory;
+mod presets;
 mod runs;
 mod secrets;
 mod stacks;

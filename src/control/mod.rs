@@ -14,6 +14,8 @@ pub mod images;
 pub mod interop;
 pub mod inventory;
 pub mod keeper;
+pub mod pools;
+pub mod presets;
 pub mod reaper;
 pub mod runs;
 pub mod search;
@@ -66,6 +68,7 @@ pub struct Control {
     pub(crate) addresses: Arc<Addresses>,
     // When each node was last written down as heard of.
     pub(crate) heard: Arc<Mutex<HashMap<NodeId, i64>>>,
+    pub(crate) pools: Arc<pools::Wanted>,
     pub(crate) started: Timestamp,
 }
 
@@ -88,6 +91,7 @@ impl Control {
             doors: Arc::default(),
             addresses: Arc::new(addresses(&parts.settings)),
             heard: Arc::default(),
+            pools: Arc::default(),
             started: parts.store.now(),
             parts: Arc::new(parts),
         }

@@ -11,6 +11,7 @@ pub mod id;
 pub mod inventory;
 pub mod name;
 pub mod plan;
+pub mod pool;
 pub mod record;
 pub mod run;
 pub mod search;

@@ -18,6 +18,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (11, "sleep", include_str!("../../migrations/0011_sleep.sql")),
     (12, "images", include_str!("../../migrations/0012_images.sql")),
     (13, "doors", include_str!("../../migrations/0013_doors.sql")),
+    (14, "presets", include_str!("../../migrations/0014_presets.sql")),
 ];
 
 /// What brings a database up to date.

@@ -25,6 +25,7 @@ pub mod logs;
 mod migrations;
 pub mod nodes;
 pub mod objects;
+pub mod presets;
 pub mod runs;
 pub mod search;
 pub mod secrets;

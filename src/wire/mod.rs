@@ -8,6 +8,7 @@ pub mod bundles;
 pub mod configurations;
 pub mod images;
 pub mod inventory;
+pub mod presets;
 pub mod problem;
 pub mod runs;
 pub mod secrets;

@@ -14,7 +14,11 @@ pub struct LaunchRequest {
     /// What to call it; a name is made up where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The apps; what they depend on is added.
+    /// A preset to start from; what else is given wins over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The apps; what they depend on is added. Those of the preset where there is none.
+    #[serde(default)]
     pub apps: Vec<AppChoice>,
     /// What each database starts with, by `app/resource`; the app's default where absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

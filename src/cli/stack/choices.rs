@@ -8,8 +8,12 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Choices {
     /// Apps, each at a branch, tag or commit, or at its default; what they need is added
-    #[arg(required = true, value_name = "APP[@REVISION]", value_parser = app)]
+    #[arg(required_unless_present = "from", value_name = "APP[@REVISION]", value_parser = app)]
     pub apps: Vec<AppChoice>,
+
+    /// A preset to start from; what else is given wins over it
+    #[arg(long = "preset", id = "from", value_name = "PRESET")]
+    pub preset: Option<String>,
 
     /// What a database starts with: `empty`, or `fixture` for the app's test data
     #[arg(long, value_name = "APP/DATABASE=CHOICE", value_parser = data)]
@@ -36,6 +40,7 @@ impl From<Choices> for LaunchRequest {
     fn from(choices: Choices) -> Self {
         Self {
             name: choices.name,
+            preset: choices.preset,
             apps: choices.apps,
             data: choices.data.into_iter().collect(),
             size: choices.size,

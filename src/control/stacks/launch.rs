@@ -21,7 +21,20 @@ impl Control {
     pub async fn launch_stack(&self, actor: &Actor, request: &LaunchRequest) -> Result<Accepted> {
         let owner = Self::launcher(actor)?;
         let key = request.idempotency_key.as_ref().map(|key| format!("launch:{owner}:{key}"));
-        let mut draft = self.draft(request).await?;
+        // A repetition of an earlier call comes to the same stack, whether that was made or taken from a pool.
+        if let Some(key) = &key
+            && let Some((stack, run)) = self.store.launched_before(key).await?
+        {
+            return self.accepted(actor, &stack, &run).await;
+        }
+        let preset = request.preset.clone();
+        let (request, as_kept) = self.with_preset(request).await?;
+        let mut draft = self.draft(&request).await?;
+        if let (Some(preset), true) = (&preset, as_kept)
+            && let Some(taken) = self.take_member(actor, &owner, preset, &draft, key.as_deref()).await?
+        {
+            return Ok(taken);
+        }
         for _ in 0..8 {
             let id = StackId::from_bits(self.store.next_id());
             let mut stack = draft.stack(id, owner.clone(), self.store.now());
@@ -49,7 +62,7 @@ impl Control {
         Err(ControlError::new("conflict", "No free name was found"))
     }
 
-    async fn begin_launch(
+    pub(in crate::control) async fn begin_launch(
         &self,
         tx: &mut Tx,
         stack: &mut Stack,
@@ -95,7 +108,7 @@ impl Control {
         Ok(run)
     }
 
-    pub(super) async fn accepted(&self, actor: &Actor, stack: &StackId, run: &RunId) -> Result<Accepted> {
+    pub(in crate::control) async fn accepted(&self, actor: &Actor, stack: &StackId, run: &RunId) -> Result<Accepted> {
         Ok(Accepted {
             stack: self.show_stack(actor, stack.as_str()).await?,
             run: run.as_str().to_owned(),
@@ -103,7 +116,7 @@ impl Control {
     }
 }
 
-enum Started {
+pub(in crate::control) enum Started {
     New(RunId),
     Before(RunId, StackId),
 }

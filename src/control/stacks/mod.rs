@@ -10,7 +10,7 @@ pub mod look;
 pub mod plan;
 pub mod sleep;
 
-pub(super) use plan::Draft;
+pub(super) use plan::{Draft, problem};
 
 use super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};

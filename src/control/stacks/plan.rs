@@ -28,7 +28,7 @@ pub(in crate::control) struct Draft {
     pub(super) lease_until: Timestamp,
     pub(super) lease_max: Timestamp,
     pub(in crate::control) configuration: NodeConfiguration,
-    pub(super) name: StackName,
+    pub(in crate::control) name: StackName,
 }
 
 impl Control {
@@ -38,7 +38,8 @@ impl Control {
     /// `invalid-request` with fields, `revision-not-found`, `repository-unreachable`, `recipe-invalid`, `lease-too-long`, ...
     pub async fn plan_stack(&self, actor: &Actor, request: &LaunchRequest) -> Result<PlanView> {
         let owner = Self::launcher(actor)?;
-        let draft = self.draft(request).await?;
+        let (request, _) = self.with_preset(request).await?;
+        let draft = self.draft(&request).await?;
         let stack = draft.stack(StackId::from_bits(0), owner, self.store.now());
         let node = NodeId::from_bits(0);
         let databases = database_rows(&stack.id, &draft.descriptors);
@@ -249,7 +250,7 @@ impl Control {
 
 impl Draft {
     /// A name for when the one made up before is taken.
-    pub(super) fn another_name() -> StackName {
+    pub(in crate::control) fn another_name() -> StackName {
         made_up_name()
     }
 
@@ -277,7 +278,7 @@ impl Draft {
     }
 }
 
-pub(super) fn problem(field: &str, message: impl std::fmt::Display) -> FieldProblem {
+pub(in crate::control) fn problem(field: &str, message: impl std::fmt::Display) -> FieldProblem {
     FieldProblem {
         field: field.to_owned(),
         message: message.to_string(),

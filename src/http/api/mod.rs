@@ -11,6 +11,7 @@ pub mod images;
 pub mod interop;
 pub mod inventory;
 pub mod page;
+pub mod presets;
 pub mod reference;
 pub mod runs;
 pub mod search;
@@ -107,6 +108,10 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(stacks::update_stack))
         .routes(routes!(stacks::retry_stack))
         .routes(routes!(stacks::stop_stack))
+        .routes(routes!(presets::list_presets))
+        .routes(routes!(presets::show_preset, presets::save_preset, presets::remove_preset))
+        .routes(routes!(presets::pause_pool))
+        .routes(routes!(presets::resume_pool))
         .routes(routes!(images::list_images, images::bake_image))
         .routes(routes!(images::remove_image))
         .routes(routes!(images::show_holdings))

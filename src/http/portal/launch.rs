@@ -233,6 +233,7 @@ pub fn request(typed: &Fields, apps: &[AppSummary]) -> LaunchRequest {
         .collect();
     LaunchRequest {
         name: typed.filled("name").map(str::to_owned),
+        preset: typed.filled("preset").map(str::to_owned),
         apps: chosen
             .iter()
             .map(|app| AppChoice {
