@@ -8,7 +8,9 @@ CREATE TABLE presets (
     paused INTEGER NOT NULL DEFAULT 0,
     failures BIGINT NOT NULL DEFAULT 0,
     last_failure TEXT,
-    retry_at BIGINT
+    retry_at BIGINT,
+    -- Until when one of the servers looks after the pool.
+    tended_until BIGINT NOT NULL DEFAULT 0
 );
 
 -- The preset and its version that a member of a pool was made for.

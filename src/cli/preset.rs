@@ -33,7 +33,7 @@ enum PresetCommand {
     #[command(
         after_help = "Example:\n  greenroom preset save shop --title \"The shop as it is\" --hot 1 storefront@v1.1 --size medium"
     )]
-    Save(SaveArgs),
+    Save(Box<SaveArgs>),
     /// Forget a preset; the members of its pool go
     Remove {
         /// Its name
@@ -152,18 +152,18 @@ fn pool(preset: &PresetView) -> String {
     let (Some(pool), Some(state)) = (&preset.body.pool, &preset.state) else {
         return String::new();
     };
-    let mut text = format!(
-        "{} of {} hot, {} of {} asleep",
-        state.hot, pool.hot, state.stopped, pool.stopped
-    );
+    let mut parts = vec![
+        format!("{} of {} hot", state.hot, pool.hot),
+        format!("{} of {} asleep", state.stopped, pool.stopped),
+    ];
     if state.making > 0 {
-        text += &format!(", {} on the way", state.making);
+        parts.push(format!("{} on the way", state.making));
     }
     if state.paused {
-        text += ", paused";
+        parts.push("paused".to_owned());
     }
     if let (Some(why), Some(at)) = (&state.last_failure, state.retry_at) {
-        text += &format!(", failed {} times ({why}), tries again at {at}", state.failures);
+        parts.push(format!("failed {} times ({why}), tries again at {at}", state.failures));
     }
-    text
+    parts.join(", ")
 }

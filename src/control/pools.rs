@@ -15,6 +15,8 @@ use crate::wire::stacks::Accepted;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+// Nobody takes longer to look after a pool than this, unless they were killed.
+const TEND_MS: i64 = 120_000;
 // How long it counts what a preset's branches were found to be.
 const LOOK_AGAIN_MS: i64 = 60_000;
 
@@ -30,9 +32,23 @@ impl Control {
     pub async fn tend_pools(&self) -> Result<()> {
         let presets = self.store.presets().await?;
         for preset in presets.iter().filter(|preset| preset.body.pool.is_some()) {
-            if let Err(error) = self.tend_pool(preset).await {
+            // Two at once would make everything twice.
+            let mut tx = self.store.journal().await?;
+            let mine = tx.tend_pool(&preset.name, self.store.now().plus(TEND_MS)).await?;
+            tx.commit().await?;
+            if !mine {
+                continue;
+            }
+            // Read again: someone else may just have been here.
+            let Some(preset) = self.store.preset(&preset.name).await? else {
+                continue;
+            };
+            if let Err(error) = self.tend_pool(&preset).await {
                 tracing::warn!(preset = preset.name, %error, "a pool could not be looked after");
             }
+            let mut tx = self.store.journal().await?;
+            tx.leave_pool(&preset.name).await?;
+            tx.commit().await?;
         }
         let system = Actor::system("pool");
         for name in self.store.pools_in_use().await? {

@@ -133,21 +133,20 @@ impl Control {
     }
 
     async fn preset_view(&self, row: PresetRow) -> Result<PresetView> {
-        let state = match &row.body.pool {
-            None => None,
-            Some(_) => {
-                let members = self.store.pool_members(&row.name).await?;
-                let count = |is: &dyn Fn(StackState) -> bool| members.iter().filter(|(stack, _)| is(stack.state)).count();
-                Some(PoolState {
-                    hot: count(&|state| state == StackState::Ready),
-                    stopped: count(&|state| state == StackState::Stopped),
-                    making: count(&StackState::is_under_way),
-                    paused: row.paused,
-                    failures: row.failures,
-                    last_failure: row.last_failure.clone(),
-                    retry_at: row.retry_at,
-                })
-            }
+        let state = if row.body.pool.is_some() {
+            let members = self.store.pool_members(&row.name).await?;
+            let count = |is: &dyn Fn(StackState) -> bool| members.iter().filter(|(stack, _)| is(stack.state)).count();
+            Some(PoolState {
+                hot: count(&|state| state == StackState::Ready),
+                stopped: count(&|state| state == StackState::Stopped),
+                making: count(&StackState::is_under_way),
+                paused: row.paused,
+                failures: row.failures,
+                last_failure: row.last_failure.clone(),
+                retry_at: row.retry_at,
+            })
+        } else {
+            None
         };
         let names = self.store.user_names(std::slice::from_ref(&row.owner)).await?;
         Ok(PresetView {

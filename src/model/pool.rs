@@ -120,7 +120,7 @@ impl PoolSpec {
             found.push(("pool".to_owned(), "a pool holds at most 100 members".to_owned()));
         }
         if let Some(Err(why)) = self.expiry.as_deref().map(parse_length) {
-            found.push(("pool.expiry".to_owned(), why.to_string()));
+            found.push(("pool.expiry".to_owned(), why));
         }
         for (index, window) in self.windows.iter().enumerate() {
             found.extend(window.problem().map(|why| (format!("pool.windows[{index}]"), why)));

@@ -211,6 +211,33 @@ impl Tx {
         Ok(())
     }
 
+    /// Makes whoever asks the one who looks after a pool until then; whether nobody else is.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn tend_pool(&mut self, name: &str, until: Timestamp) -> Result<bool> {
+        let now = self.at().0;
+        let done = sqlx::query("UPDATE presets SET tended_until = $1 WHERE name = $2 AND tended_until <= $3")
+            .bind(until.0)
+            .bind(name.to_owned())
+            .bind(now)
+            .execute(self.conn())
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Lets the next one look after a pool.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn leave_pool(&mut self, name: &str) -> Result<()> {
+        sqlx::query("UPDATE presets SET tended_until = 0 WHERE name = $1")
+            .bind(name.to_owned())
+            .execute(self.conn())
+            .await?;
+        Ok(())
+    }
+
     /// Puts a stack into a preset's pool.
     ///
     /// # Errors

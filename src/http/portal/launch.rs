@@ -4,13 +4,16 @@
 use super::change::picked;
 use super::fields::{Fields, QueryFields, encode};
 use super::view::{Look, field_errors, reshow};
+use crate::control::ControlError;
 use crate::control::stacks::LaunchOptions;
 use crate::http::auth::Member;
 use crate::http::problem::ApiError;
 use crate::http::state::AppState;
 use crate::model::actor::Actor;
+use crate::model::pool::PoolSpec;
 use crate::model::stack::DataChoice;
 use crate::wire::apps::{AppSummary, RevisionView};
+use crate::wire::presets::{PresetBody, PresetView};
 use crate::wire::problem::Problem;
 use crate::wire::stacks::{AppChoice, LaunchRequest, PlanView};
 use axum::Router;
@@ -36,6 +39,8 @@ pub struct Form {
     pub apps: Vec<AppSummary>,
     /// What else there is to choose.
     pub options: LaunchOptions,
+    /// Launches that are kept under a name.
+    pub presets: Vec<PresetView>,
     /// What is filled in.
     pub typed: Fields,
     /// Revisions of the chosen apps, where they were asked for: a list, or why there is none.
@@ -48,10 +53,19 @@ async fn begin(
     look: Look,
     QueryFields(query): QueryFields,
 ) -> Result<Response, ApiError> {
+    let presets = state.control.list_presets(&actor).await?;
+    let named = query
+        .filled("preset")
+        .and_then(|name| presets.iter().find(|preset| preset.name == name));
+    let mut typed = from_link(&query);
+    if let Some(preset) = named {
+        typed.0.extend(from_preset(&preset.body.launch, &typed));
+    }
     let form = Form {
         apps: state.control.list_apps(&actor, None, None).await?,
         options: state.control.launch_options(),
-        typed: from_link(&query),
+        presets,
+        typed,
         revisions: BTreeMap::new(),
     };
     Ok(form_page(&look, &actor, &form, None))
@@ -63,6 +77,7 @@ async fn go_on(Member(actor): Member, State(state): State<AppState>, look: Look,
     let mut form = Form {
         apps,
         options: state.control.launch_options(),
+        presets: state.control.list_presets(&actor).await?,
         typed,
         revisions: BTreeMap::new(),
     };
@@ -73,6 +88,10 @@ async fn go_on(Member(actor): Member, State(state): State<AppState>, look: Look,
         },
         "plan" => match state.control.plan_stack(&actor, &request).await {
             Ok(plan) => return Ok(review_page(&look, &actor, &form, &plan)),
+            Err(error) => error,
+        },
+        "keep" => match keep(&state, &actor, &form.typed, request.clone()).await {
+            Ok(()) => return Ok(super::view::done("/presets", "preset")),
             Err(error) => error,
         },
         "revisions" => {
@@ -88,6 +107,37 @@ async fn go_on(Member(actor): Member, State(state): State<AppState>, look: Look,
     let mut problem = reshow(refused)?;
     name_fields(&mut problem, &request.apps);
     Ok(form_page(&look, &actor, &form, Some(&problem)))
+}
+
+// Keeps what the form asks for as a preset.
+async fn keep(state: &AppState, actor: &Actor, typed: &Fields, launch: LaunchRequest) -> Result<(), ControlError> {
+    let count = |name: &str| {
+        typed
+            .filled(name)
+            .and_then(|text| text.parse::<u32>().ok())
+            .unwrap_or_default()
+    };
+    let pool = PoolSpec {
+        hot: count("pool_hot"),
+        stopped: count("pool_stopped"),
+        ..PoolSpec::default()
+    };
+    let body = PresetBody {
+        title: typed.text("preset_title").trim().to_owned(),
+        description: typed.text("preset_description").trim().to_owned(),
+        launch: LaunchRequest {
+            name: None,
+            preset: None,
+            idempotency_key: None,
+            ..launch
+        },
+        pool: (pool.hot + pool.stopped > 0).then_some(pool),
+    };
+    state
+        .control
+        .save_preset(actor, typed.text("preset_name").trim(), &body)
+        .await
+        .map(drop)
 }
 
 // What the launch would be, beside the form, while it is filled in.
@@ -166,7 +216,12 @@ pub fn form_page(look: &Look, actor: &Actor, form: &Form, problem: Option<&Probl
 /// Renders what a launch would do.
 pub fn review_page(look: &Look, actor: &Actor, form: &Form, plan: &PlanView) -> Response {
     let mut fields: Vec<&(String, String)> = form.typed.0.iter().collect();
-    fields.retain(|(name, value)| !matches!(name.as_str(), "do" | "key") && !value.trim().is_empty());
+    fields.retain(|(name, value)| {
+        !matches!(
+            name.as_str(),
+            "do" | "key" | "preset_name" | "preset_title" | "preset_description" | "pool_hot" | "pool_stopped"
+        ) && !value.trim().is_empty()
+    });
     let key = format!("portal-{:032x}", rand::random::<u128>());
     let mut context = common(form);
     context["plan"] = json!(plan);
@@ -195,12 +250,14 @@ fn common(form: &Form) -> Value {
         leases.insert(0, &options.lease_default);
     }
     json!({
+            "presets": form.presets,
             "options": json!({
                 "sizes": sizes, "providers": providers, "leases": leases,
                 "lease_default": options.lease_default, "lease_maximum": options.lease_maximum
     }),
             "typed": json!({
                 "name": typed.text("name"),
+                "preset": typed.filled("preset"),
                 "size": typed.filled("size").unwrap_or("small"),
                 "provider": typed.filled("provider")
                     .or_else(|| options.providers.first().map(|(name, _)| name.as_str())),
@@ -298,6 +355,33 @@ fn from_link(query: &Fields) -> Fields {
     Fields(fields)
 }
 
+// The fields that a preset fills in, where the link says nothing else.
+fn from_preset(launch: &LaunchRequest, typed: &Fields) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    if typed.filled("app").is_none() {
+        for choice in &launch.apps {
+            fields.push(("app".to_owned(), choice.app.clone()));
+            fields.extend(
+                choice
+                    .revision
+                    .iter()
+                    .map(|revision| (format!("rev.{}", choice.app), revision.clone())),
+            );
+        }
+    }
+    for (key, choice) in &launch.data {
+        fields.push((format!("data.{key}"), choice.to_string()));
+    }
+    let others = [
+        ("size", launch.size.map(|size| size.to_string())),
+        ("lease", launch.lease.clone()),
+        ("provider", launch.provider.clone()),
+    ];
+    fields.extend(others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    fields.retain(|(name, _)| name == "app" || typed.filled(name).is_none());
+    fields
+}
+
 // The address that fills the form in like this again.
 fn link(typed: &Fields) -> String {
     let mut pairs: Vec<String> = typed
@@ -307,7 +391,7 @@ fn link(typed: &Fields) -> String {
             None => format!("app={}", encode(app)),
         })
         .collect();
-    for name in ["size", "provider", "name"] {
+    for name in ["preset", "size", "provider", "name"] {
         pairs.extend(typed.filled(name).map(|value| format!("{name}={}", encode(value))));
     }
     pairs.extend(lease_of(typed).map(|lease| format!("lease={}", encode(&lease))));

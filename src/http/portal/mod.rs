@@ -20,6 +20,7 @@ pub mod inventory;
 pub mod launch;
 pub mod lines;
 pub mod matrix;
+pub mod presets;
 pub mod runs;
 pub mod sign_in;
 pub mod stacks;
@@ -40,6 +41,7 @@ pub fn router() -> Router<AppState> {
         .merge(stacks::router())
         .merge(launch::router())
         .merge(change::router())
+        .merge(presets::router())
         .merge(runs::router())
         .merge(apps::router())
         .merge(editor::router())

@@ -6,5 +6,6 @@ mod disk;
 mod distant;
 mod failures;
 mod hostile;
+mod pools;
 mod sleep;
 pub(crate) mod stage;

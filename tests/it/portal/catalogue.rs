@@ -211,6 +211,7 @@ pub(super) fn revisions() -> Vec<RevisionView> {
 pub(super) fn form(typed: &[(&str, &str)]) -> Form {
     Form {
         apps: apps(),
+        presets: Vec::new(),
         options: LaunchOptions {
             providers: vec![("sandbox".into(), "bubblewrap".into())],
             sizes: Size::ALL.to_vec(),
