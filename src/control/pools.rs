@@ -66,7 +66,7 @@ impl Control {
         let Some(pool) = &preset.body.pool else { return Ok(()) };
         let now = self.store.now();
         let members = self.store.pool_members(&preset.name).await?;
-        self.count_failures(preset, &members, now).await?;
+        let failed = self.count_failures(preset, &members, now).await?;
         let wanted = match self.wanted_of(preset, now).await {
             Ok(wanted) => Some(wanted),
             Err(error) => {
@@ -89,7 +89,7 @@ impl Control {
             })
             .collect();
         let put_off = preset.retry_at.is_some_and(|at| at > now);
-        let may_launch = !preset.paused && !put_off && wanted.is_some() && self.store.people_waiting().await? == 0;
+        let may_launch = !preset.paused && !put_off && !failed && wanted.is_some() && self.store.people_waiting().await? == 0;
         for action in decide(pool, &seen, may_launch, now) {
             match action {
                 Action::Launch => self.launch_member(preset).await?,
@@ -105,8 +105,8 @@ impl Control {
         Ok(())
     }
 
-    // What failed is counted once: it is destroyed right after.
-    async fn count_failures(&self, preset: &PresetRow, members: &[(Stack, i64)], now: Timestamp) -> Result<()> {
+    // Whether something failed. It is counted once: it is destroyed right after.
+    async fn count_failures(&self, preset: &PresetRow, members: &[(Stack, i64)], now: Timestamp) -> Result<bool> {
         let failed = members.iter().filter(|(stack, _)| stack.state == StackState::Failed);
         let faults: Vec<String> = failed
             .map(|(stack, _)| {
@@ -118,7 +118,8 @@ impl Control {
             .collect();
         if let Some(why) = faults.last() {
             let failures = preset.failures + i64::try_from(faults.len()).unwrap_or(1);
-            return self.note_failure(preset, failures, why, now).await;
+            self.note_failure(preset, failures, why, now).await?;
+            return Ok(true);
         }
         let ready = |(stack, _): &(Stack, i64)| {
             stack.state == StackState::Ready && preset.retry_at.is_none_or(|at| stack.created_at >= at)
@@ -128,7 +129,7 @@ impl Control {
             tx.set_pool_failures(&preset.name, 0, None, None).await?;
             tx.commit().await?;
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn note_failure(&self, preset: &PresetRow, failures: i64, why: &str, now: Timestamp) -> Result<()> {
