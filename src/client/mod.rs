@@ -12,6 +12,7 @@ mod inventory;
 mod presets;
 mod runs;
 mod secrets;
+mod sharing;
 mod stacks;
 mod users;
 

@@ -1,6 +1,5 @@
 //! Runs: look, cancel, retry, skip; read logs.
 
-use super::stacks::may_change;
 use super::{Control, ControlError, Result};
 use crate::model::actor::{Actor, Role};
 use crate::model::id::{NodeId, RunId, StackId};
@@ -129,10 +128,13 @@ impl Control {
             return Ok(actor.role() >= Some(Role::Operator));
         };
         let owners = self.store.stack_owners(&[stack]).await?;
+        let rights = self.rights(actor).await?;
         Ok(owners
-            .values()
+            .iter()
             .next()
-            .map_or(actor.role() >= Some(Role::Operator), |owner| may_change(actor, owner)))
+            .map_or(actor.role() >= Some(Role::Operator), |(stack, owner)| {
+                rights.may_change(stack, owner)
+            }))
     }
 
     pub(super) async fn run_view(&self, actor: &Actor, record: &RunRecord) -> Result<RunView> {
@@ -145,6 +147,7 @@ impl Control {
     pub(super) async fn run_views(&self, actor: &Actor, records: &[&RunRecord]) -> Result<Vec<RunView>> {
         let subjects: Vec<StackId> = records.iter().filter_map(|record| record.run.subject.parse().ok()).collect();
         let owners = self.store.stack_owners(&subjects).await?;
+        let rights = self.rights(actor).await?;
         let mut usual = BTreeMap::new();
         for record in records {
             let kind = &record.run.kind;
@@ -157,8 +160,14 @@ impl Control {
         let mut views = Vec::with_capacity(records.len());
         for record in records {
             let run = &record.run;
-            let owner = run.subject.parse::<StackId>().ok().and_then(|stack| owners.get(&stack));
-            let may = owner.map_or(actor.role() >= Some(Role::Operator), |owner| may_change(actor, owner));
+            let owner = run
+                .subject
+                .parse::<StackId>()
+                .ok()
+                .and_then(|stack| owners.get_key_value(&stack));
+            let may = owner.map_or(actor.role() >= Some(Role::Operator), |(stack, owner)| {
+                rights.may_change(stack, owner)
+            });
             let (usual_ms, usual_steps) = usual.get(&run.kind).cloned().unwrap_or_default();
             let step = |step: &StepRow| StepView {
                 key: step.spec.key.clone(),

@@ -21,7 +21,8 @@ pub async fn refuse_cross_site(State(state): State<AppState>, request: Request, 
     next.run(request).await
 }
 
-fn is_cross_site(headers: &HeaderMap, uri_host: Option<&str>, public_url: &str) -> bool {
+/// Whether a request says that a page of another site than this sent it.
+pub(super) fn is_cross_site(headers: &HeaderMap, uri_host: Option<&str>, public_url: &str) -> bool {
     let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let said = text(header::HeaderName::from_static("sec-fetch-site"));
     if said.is_some_and(|site| !matches!(site, "same-origin" | "same-site" | "none")) {

@@ -6,6 +6,7 @@ use crate::model::sharing::{ShareLevel, Visibility, Visitor};
 use crate::model::time::Timestamp;
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use std::collections::BTreeSet;
 
 /// A person a stack is shared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,18 @@ impl Store {
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    /// The stacks that are shared with someone so that they may change them.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn changeable_by(&self, user: &UserId) -> Result<BTreeSet<StackId>> {
+        let all: Vec<String> = sqlx::query_scalar("SELECT stack FROM shares WHERE user_id = $1 AND level = 'change'")
+            .bind(user.as_str().to_owned())
+            .fetch_all(self.pool())
+            .await?;
+        all.iter().map(|stack| parse("stack id", stack)).collect()
     }
 
     /// The guest links of a stack that were not ended, newest first.

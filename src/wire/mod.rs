@@ -12,6 +12,7 @@ pub mod presets;
 pub mod problem;
 pub mod runs;
 pub mod secrets;
+pub mod sharing;
 pub mod stacks;
 
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ pub(super) mod choices;
 mod launch;
 mod logs;
 mod look;
+mod share;
 pub(super) mod wait;
 
 pub use wait::public_links;
@@ -36,6 +37,10 @@ enum StackCommand {
     Show(look::ShowArgs),
     /// Read what its services say
     Logs(logs::LogsArgs),
+    /// Show or change who may look at its apps
+    Share(share::ShareArgs),
+    /// Make a link for a guest without an account, renew it or end it
+    Link(share::LinkArgs),
     /// Open its first page in a browser
     Open(look::OpenArgs),
     /// Give it more time
@@ -67,6 +72,8 @@ pub async fn run(args: StackArgs, output: Output) -> Result {
         StackCommand::List(args) => look::list(&client, args, output).await,
         StackCommand::Show(args) => look::show(&client, &args, output).await,
         StackCommand::Logs(args) => logs::logs(&client, args, output).await,
+        StackCommand::Share(args) => share::share(&client, args, output).await,
+        StackCommand::Link(args) => share::link(&client, args, output).await,
         StackCommand::Open(args) => look::open(&client, &args, output).await,
         StackCommand::Extend(args) => change::extend(&client, args, output).await,
         StackCommand::Update(args) => change::update(&client, args, output).await,

@@ -5,7 +5,9 @@
 
 mod find;
 mod passes;
+mod sharing;
 mod usage;
+mod wake;
 
 pub use passes::{ENTER, Entered, GUEST};
 pub use usage::{InUse, Usage};

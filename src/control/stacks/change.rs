@@ -1,7 +1,6 @@
 //! Changing a stack: more time, other revisions, another try, the end.
 
 use super::super::{Control, ControlError, Result};
-use super::check_may_change;
 use super::plan::{chosen_apps, with_dependencies};
 use crate::model::actor::Actor;
 use crate::model::descriptor::Descriptor;
@@ -23,7 +22,7 @@ impl Control {
     /// `not-found`, `not-allowed`, `conflict`, `lease-too-long`, `invalid-request`.
     pub async fn extend_stack(&self, actor: &Actor, id_or_name: &str, request: &ExtendRequest) -> Result<StackView> {
         let found = self.find_stack(id_or_name).await?;
-        check_may_change(actor, &found)?;
+        self.check_may_change(actor, &found).await?;
         let length = parse_length(&request.lease).map_err(|e| ControlError::field("lease", e))?;
         let mut tx = self.store.write(actor, "stack.extend", found.id.as_str()).await?;
         let mut stack = locked(&mut tx, &found.id).await?;
@@ -51,7 +50,7 @@ impl Control {
     /// `not-found`, `not-allowed`, `conflict`, `revision-not-found`, ...
     pub async fn update_stack(&self, actor: &Actor, id_or_name: &str, request: &UpdateRequest) -> Result<Accepted> {
         let found = self.find_stack(id_or_name).await?;
-        check_may_change(actor, &found)?;
+        self.check_may_change(actor, &found).await?;
         refuse_unless_serving(&found)?;
         let mut fields = Vec::new();
         let inventory = self.store.inventory();
@@ -79,7 +78,7 @@ impl Control {
     /// `not-found`, `not-allowed`, `conflict`.
     pub async fn retry_stack(&self, actor: &Actor, id_or_name: &str) -> Result<Accepted> {
         let found = self.find_stack(id_or_name).await?;
-        check_may_change(actor, &found)?;
+        self.check_may_change(actor, &found).await?;
         match found.state {
             StackState::Tainted => {
                 let mut target = found.clone();
@@ -124,7 +123,7 @@ impl Control {
     /// `not-found`, `not-allowed`.
     pub async fn destroy_stack(&self, actor: &Actor, id_or_name: &str) -> Result<Accepted> {
         let found = self.find_stack(id_or_name).await?;
-        check_may_change(actor, &found)?;
+        self.check_may_change(actor, &found).await?;
         let nodes: Vec<_> = self
             .store
             .live_nodes()

@@ -2,7 +2,7 @@
 
 use super::super::{Control, ControlError, Result};
 use super::plan::app_views;
-use super::{StackFilter, may_change};
+use super::{Rights, StackFilter};
 use crate::model::actor::Actor;
 use crate::model::descriptor::Descriptor;
 use crate::model::fault::Fault;
@@ -112,6 +112,7 @@ impl Control {
         let nodes = self.store.reported_nodes(&ids).await?;
         let ids: Vec<UserId> = stacks.iter().map(|stack| stack.owner.clone()).collect();
         let owners = self.store.user_names(&ids).await?;
+        let rights = self.rights(actor).await?;
         let mut views = Vec::with_capacity(stacks.len());
         for stack in stacks {
             let seen = Seen {
@@ -123,12 +124,12 @@ impl Control {
                 node: stack.node.as_ref().and_then(|id| nodes.get(id)),
                 owner: owners.get(&stack.owner).map_or(stack.owner.as_str(), String::as_str),
             };
-            views.push(self.stack_view(actor, stack, seen));
+            views.push(self.stack_view(actor, &rights, stack, seen));
         }
         Ok(views)
     }
 
-    fn stack_view(&self, actor: &Actor, stack: &Stack, seen: Seen<'_>) -> StackView {
+    fn stack_view(&self, actor: &Actor, rights: &Rights<'_>, stack: &Stack, seen: Seen<'_>) -> StackView {
         let mut apps = app_views(&stack.spec, &seen.descriptors);
         let mut isolation = self
             .providers
@@ -195,7 +196,7 @@ impl Control {
             stopped_at: stack.stopped_at,
             run: seen.run,
             version: stack.version,
-            actions: actions(stack, actor),
+            actions: actions(stack, rights),
         }
     }
 }
@@ -235,13 +236,13 @@ fn place_services(apps: &mut [StackAppView], descriptors: &[Descriptor], report:
     }
 }
 
-fn actions(stack: &Stack, actor: &Actor) -> Vec<String> {
+fn actions(stack: &Stack, rights: &Rights<'_>) -> Vec<String> {
     let mut all = Vec::new();
     let serves = matches!(stack.state, StackState::Ready | StackState::Tainted | StackState::Updating);
     if serves && stack.links.iter().any(|l| l.public) {
         all.push("open");
     }
-    if may_change(actor, &stack.owner) {
+    if rights.may_change(&stack.id, &stack.owner) {
         match stack.state {
             StackState::Ready => all.extend(["extend", "update", "stop", "rebuild"]),
             StackState::Tainted => all.extend(["extend", "update", "retry", "stop", "rebuild"]),
@@ -249,6 +250,9 @@ fn actions(stack: &Stack, actor: &Actor) -> Vec<String> {
             StackState::Failed => all.push("retry"),
             StackState::Building | StackState::Updating | StackState::Stopping | StackState::Starting => all.push("extend"),
             StackState::Destroying | StackState::Destroyed => {}
+        }
+        if !matches!(stack.state, StackState::Destroying | StackState::Destroyed) {
+            all.push("share");
         }
         if !matches!(stack.state, StackState::Destroyed) {
             all.push("destroy");

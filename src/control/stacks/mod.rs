@@ -17,6 +17,7 @@ use crate::model::actor::{Actor, Role};
 use crate::model::id::{StackId, UserId};
 use crate::model::name::StackName;
 use crate::model::stack::{Size, Stack};
+use std::collections::BTreeSet;
 
 /// Which stacks to list.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +63,7 @@ impl Control {
         }
     }
 
-    async fn find_stack(&self, id_or_name: &str) -> Result<Stack> {
+    pub(super) async fn find_stack(&self, id_or_name: &str) -> Result<Stack> {
         let found = if let Ok(id) = id_or_name.parse::<StackId>() {
             self.store.stack(&id).await?
         } else if let Ok(name) = id_or_name.parse::<StackName>() {
@@ -74,22 +75,47 @@ impl Control {
     }
 }
 
-/// Whether this actor may change a stack of this owner.
-pub(super) fn may_change(actor: &Actor, owner: &UserId) -> bool {
-    match actor.role() {
-        Some(role) if role >= Role::Operator => true,
-        Some(Role::Member) => actor.user_id() == Some(owner),
-        _ => false,
+/// What an actor may change: their own stacks, those that were shared with them so, or all.
+pub(super) struct Rights<'a> {
+    actor: &'a Actor,
+    shared: BTreeSet<StackId>,
+}
+
+impl Rights<'_> {
+    /// Whether they may change this stack of this owner.
+    pub(super) fn may_change(&self, stack: &StackId, owner: &UserId) -> bool {
+        match self.actor.role() {
+            Some(role) if role >= Role::Operator => true,
+            Some(Role::Member) => self.actor.user_id() == Some(owner) || self.shared.contains(stack),
+            _ => false,
+        }
     }
 }
 
-pub(super) fn check_may_change(actor: &Actor, stack: &Stack) -> Result<()> {
-    if may_change(actor, &stack.owner) {
-        Ok(())
-    } else {
-        Err(ControlError::new(
-            "not-allowed",
-            format!("Only its owner or an operator may change {}", stack.name),
-        ))
+impl Control {
+    /// What this actor may change.
+    ///
+    /// # Errors
+    /// None but the store's.
+    pub(super) async fn rights<'a>(&self, actor: &'a Actor) -> Result<Rights<'a>> {
+        let shared = match (actor.role(), actor.user_id()) {
+            (Some(Role::Member), Some(user)) => self.store.changeable_by(user).await?,
+            _ => BTreeSet::new(),
+        };
+        Ok(Rights { actor, shared })
+    }
+
+    pub(super) async fn check_may_change(&self, actor: &Actor, stack: &Stack) -> Result<()> {
+        if self.rights(actor).await?.may_change(&stack.id, &stack.owner) {
+            Ok(())
+        } else {
+            Err(ControlError::new(
+                "not-allowed",
+                format!(
+                    "Only its owner, an operator or someone it is shared with for that may change {}",
+                    stack.name
+                ),
+            ))
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::super::{Control, Result};
 use super::change::{conflict, locked};
-use super::check_may_change;
 use crate::model::actor::Actor;
 use crate::model::id::{NodeId, RunId};
 use crate::model::plan::Plan;
@@ -18,7 +17,7 @@ impl Control {
     /// `not-found`, `not-allowed`, `conflict`.
     pub async fn stop_stack(&self, actor: &Actor, id_or_name: &str) -> Result<Accepted> {
         let found = self.find_stack(id_or_name).await?;
-        check_may_change(actor, &found)?;
+        self.check_may_change(actor, &found).await?;
         let mut tx = self.store.write(actor, "stack.stop", found.id.as_str()).await?;
         let mut stack = locked(&mut tx, &found.id).await?;
         if let Some(run) = asked_before(&stack, [StackState::Stopping, StackState::Stopped]) {
@@ -40,7 +39,7 @@ impl Control {
     /// `not-found`, `not-allowed`, `conflict`.
     pub async fn start_stack(&self, actor: &Actor, id_or_name: &str) -> Result<Accepted> {
         let found = self.find_stack(id_or_name).await?;
-        check_may_change(actor, &found)?;
+        self.check_may_change(actor, &found).await?;
         let descriptors = view::descriptors(&self.store, &found.spec).await?;
         let mut tx = self.store.write(actor, "stack.start", found.id.as_str()).await?;
         let mut stack = locked(&mut tx, &found.id).await?;
@@ -69,7 +68,7 @@ impl Control {
     /// `not-found`, `not-allowed`, `conflict`.
     pub async fn rebuild_stack(&self, actor: &Actor, id_or_name: &str) -> Result<Accepted> {
         let found = self.find_stack(id_or_name).await?;
-        check_may_change(actor, &found)?;
+        self.check_may_change(actor, &found).await?;
         let descriptors = view::descriptors(&self.store, &found.spec).await?;
         let mut tx = self.store.write(actor, "stack.rebuild", found.id.as_str()).await?;
         let mut stack = locked(&mut tx, &found.id).await?;

@@ -37,7 +37,7 @@ impl Control {
         Ok(account)
     }
 
-    async fn account_of(&self, actor: &Actor) -> Result<UserRecord> {
+    pub(super) async fn account_of(&self, actor: &Actor) -> Result<UserRecord> {
         let found = match actor.user_id() {
             Some(id) => self.store.user(id).await?,
             None => None,
@@ -45,7 +45,7 @@ impl Control {
         found.ok_or_else(|| ControlError::new("not-signed-in", "The request stands for no account"))
     }
 
-    async fn account_named(&self, name: &str) -> Result<UserRecord> {
+    pub(super) async fn account_named(&self, name: &str) -> Result<UserRecord> {
         let found = match account_name(name) {
             Ok(name) => self.store.user_by_name(&name).await?,
             Err(_) => None,

@@ -16,6 +16,7 @@ pub mod reference;
 pub mod runs;
 pub mod search;
 pub mod secrets;
+pub mod sharing;
 pub mod stacks;
 pub mod tokens;
 pub mod users;
@@ -119,6 +120,10 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(stacks::start_stack))
         .routes(routes!(stacks::rebuild_stack))
         .routes(routes!(stacks::read_service_log))
+        .routes(routes!(sharing::show_sharing, sharing::change_sharing))
+        .routes(routes!(sharing::create_guest_link))
+        .routes(routes!(sharing::renew_guest_link))
+        .routes(routes!(sharing::revoke_guest_link))
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::show_run))
         .routes(routes!(runs::signal_run))

@@ -22,6 +22,7 @@ pub mod lines;
 pub mod matrix;
 pub mod presets;
 pub mod runs;
+pub mod share;
 pub mod sign_in;
 pub mod stacks;
 pub mod timeline;
@@ -40,6 +41,7 @@ pub fn router() -> Router<AppState> {
         .merge(enter::router())
         .merge(stacks::router())
         .merge(launch::router())
+        .merge(share::router())
         .merge(change::router())
         .merge(presets::router())
         .merge(runs::router())

@@ -154,6 +154,8 @@ fn said(query: &str) -> Option<(&'static str, bool)> {
         "starting" => "It wakes up",
         "rebuilding" => "A new server is being built",
         "destroying" => "The stack is being taken down",
+        "shared" => "It was saved who may look",
+        "link-ended" => "The link was ended",
         "signalled" => "The run was told",
         "saved" => "The app was saved",
         "removed" => "The app was removed",

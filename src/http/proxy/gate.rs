@@ -5,6 +5,7 @@ use super::waiting::{self, About};
 use super::{OURS, Proxy};
 use crate::control::doors::{Door, ENTER, GUEST};
 use crate::http::auth::{bearer, cookie_value};
+use crate::http::csrf::is_cross_site;
 use crate::http::portal::assets;
 use crate::http::problem::ApiError;
 use crate::http::protect::secure;
@@ -22,6 +23,9 @@ pub const PASS_COOKIES: [&str; 2] = ["greenroom-pass", "__Host-greenroom-pass"];
 
 /// The header in which programs may send a guest link's secret.
 pub const GUEST_HEADER: &str = "x-greenroom-pass";
+
+// Where the waiting page's button leads.
+const WAKE: &str = "/.greenroom/wake";
 
 static STRANGER: LazyLock<Arc<Visitor>> = LazyLock::new(|| Arc::new(Visitor::Stranger));
 
@@ -113,6 +117,11 @@ pub(super) async fn ours(proxy: &Proxy, door: &Arc<Door>, head: &Parts) -> Respo
         enter(state, door, &head.uri).await
     } else if let Some(secret) = path.strip_prefix(GUEST).filter(|_| reads) {
         enter_as_guest(state, door, secret, &head.uri).await
+    } else if path == WAKE && head.method == Method::POST {
+        match admit(state, door, head).await {
+            Ok(visitor) => wake(state, door, &visitor, &head.headers).await,
+            Err(refusal) => return *refusal,
+        }
     } else if rest == "changes" && reads {
         match admit(state, door, head).await {
             Ok(_) => sse::stream(state, vec![format!("stack:{}", door.stack)]).map(IntoResponse::into_response),
@@ -141,6 +150,15 @@ async fn enter_as_guest(state: &AppState, door: &Door, secret: &str, uri: &Uri) 
     let seconds = state.control.enter_as_guest(door, secret).await?;
     let cookie = cookie(state, secret, seconds);
     Ok(redirect(state, inside(&query_value(uri, "to")), Some(cookie)))
+}
+
+// A button on the waiting page; no page of another site presses it.
+async fn wake(state: &AppState, door: &Door, visitor: &Visitor, headers: &HeaderMap) -> Result<Response, ApiError> {
+    if is_cross_site(headers, None, &state.control.addresses().origin(&door.label)) {
+        return Err(ApiError::new("cross-site", "The request came from another site"));
+    }
+    state.control.wake_from_outside(door, visitor).await?;
+    Ok(redirect(state, "/", None))
 }
 
 fn cookie(state: &AppState, value: &str, seconds: i64) -> String {

@@ -145,6 +145,7 @@ fn page(
             "owner": door.owner_name, "state": door.state });
         context["timeline"] = json!(run.map(|run| Timeline::of(run, look.now)));
         // Guests and strangers see how far it is; what went wrong inside is for those who can do something about it.
+        context["wake"] = json!(door.state == StackState::Stopped && *visitor != Visitor::Stranger);
         context["inside"] = json!(matches!(visitor, Visitor::Account { .. }));
         context["fault"] = json!(stack.and_then(|stack| stack.fault.as_ref()));
         context["services"] = json!(services.map(|app| &app.services));

@@ -4,4 +4,5 @@ mod gates;
 mod hostile;
 mod lobby;
 mod passing;
+mod sharing;
 mod waiting;
