@@ -28,6 +28,8 @@ pub struct Settings {
     pub sandbox: Sandbox,
     /// The Docker provider.
     pub docker: Docker,
+    /// Previews of branches.
+    pub previews: Previews,
     /// Database servers that stacks may get databases in.
     pub databases: Databases,
     /// The organisation's files.
@@ -161,6 +163,36 @@ pub enum Enabled {
     /// Never.
     #[serde(rename = "false")]
     No,
+}
+
+/// Previews of branches.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previews {
+    /// What webhooks are signed with; none is accepted where empty.
+    pub secret: String,
+    /// The account that previews belong to.
+    pub owner: String,
+    /// How long one lives after its branch last changed.
+    pub lease: String,
+    /// How much longer it lives once its pull request is closed.
+    pub keep_closed: String,
+    /// Whether branches in forks get previews too.
+    pub forks: bool,
+    /// A pull request with this label gets none.
+    pub off_label: String,
+    /// Tokens that links are posted with, by the forge's address.
+    pub tokens: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Previews {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Previews")
+            .field("owner", &self.owner)
+            .field("lease", &self.lease)
+            .field("tokens", &self.tokens.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Database servers that stacks may get databases in.

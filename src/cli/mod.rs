@@ -22,6 +22,7 @@ mod node;
 mod object;
 pub mod output;
 mod preset;
+mod preview;
 pub mod recipe;
 mod recipe_apply;
 mod run;
@@ -76,6 +77,8 @@ enum Command {
     Stack(stack::StackArgs),
     /// Keep launches under names, and have them ready in pools
     Preset(preset::PresetArgs),
+    /// Look at previews of branches, and take them down
+    Preview(preview::PreviewArgs),
     /// Keep servers as images that later launches start from
     Image(image::ImageArgs),
     /// Remove what providers hold and nobody knows of, or show what they hold and should hold
@@ -171,6 +174,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Serve(args) => start::run(args, output).await,
         Command::Stack(args) => stack::run(args, output).await,
         Command::Preset(args) => preset::run(args, output).await,
+        Command::Preview(args) => preview::run(args, output).await,
         Command::Image(args) => image::run(args, output).await,
         Command::Reap(args) => image::reap(args, output).await,
         Command::App(args) => app::run(args, output).await,

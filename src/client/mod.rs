@@ -10,6 +10,7 @@ mod images;
 mod interop;
 mod inventory;
 mod presets;
+mod previews;
 mod runs;
 mod secrets;
 mod sharing;

@@ -34,6 +34,9 @@ impl Control {
         if let Err(error) = self.revive_agents().await {
             tracing::warn!(%error, "agents could not be looked after");
         }
+        if let Err(error) = self.tend_previews().await {
+            tracing::warn!(%error, "previews could not be looked after");
+        }
         if let Err(error) = self.tend_pools().await {
             tracing::warn!(%error, "pools could not be looked after");
         }

@@ -16,6 +16,7 @@ pub mod inventory;
 pub mod keeper;
 pub mod pools;
 pub mod presets;
+pub mod previews;
 pub mod reaper;
 pub mod runs;
 pub mod search;

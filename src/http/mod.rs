@@ -13,6 +13,7 @@ pub mod changes;
 pub mod chef;
 pub mod csrf;
 pub mod extract;
+pub mod hooks;
 pub mod nocloud;
 pub mod ops;
 pub mod portal;
@@ -51,6 +52,7 @@ pub fn router(state: AppState) -> Router {
         .merge(api::router().split_for_parts().0)
         .merge(chef::router())
         .merge(nocloud::router())
+        .merge(hooks::router())
         .merge(ops::router())
         .merge(portal::router())
         .fallback(async || ApiError::new("not-found", "There is nothing at this address"))

@@ -7,6 +7,7 @@ pub mod descriptor;
 pub mod diagnostic;
 pub mod excerpt;
 pub mod fault;
+pub mod forge;
 pub mod id;
 pub mod inventory;
 pub mod name;

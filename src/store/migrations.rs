@@ -19,6 +19,7 @@ const ALL: &[(i64, &str, &str)] = &[
     (12, "images", include_str!("../../migrations/0012_images.sql")),
     (13, "doors", include_str!("../../migrations/0013_doors.sql")),
     (14, "presets", include_str!("../../migrations/0014_presets.sql")),
+    (15, "previews", include_str!("../../migrations/0015_previews.sql")),
 ];
 
 /// What brings a database up to date.

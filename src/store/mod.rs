@@ -26,6 +26,7 @@ mod migrations;
 pub mod nodes;
 pub mod objects;
 pub mod presets;
+pub mod previews;
 pub mod runs;
 pub mod search;
 pub mod secrets;

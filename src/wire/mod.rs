@@ -9,6 +9,7 @@ pub mod configurations;
 pub mod images;
 pub mod inventory;
 pub mod presets;
+pub mod previews;
 pub mod problem;
 pub mod runs;
 pub mod secrets;

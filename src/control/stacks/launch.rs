@@ -8,7 +8,7 @@ use crate::model::actor::Actor;
 use crate::model::descriptor::Descriptor;
 use crate::model::id::{NodeId, RunId, StackId};
 use crate::model::secret;
-use crate::model::stack::Stack;
+use crate::model::stack::{Purpose, Stack};
 use crate::plans::launch_stack;
 use crate::store::{StoreError, Tx};
 use crate::wire::stacks::{Accepted, LaunchRequest};
@@ -19,6 +19,19 @@ impl Control {
     /// # Errors
     /// As [`Self::plan_stack`]; `not-allowed` below member; `conflict` where the name is taken.
     pub async fn launch_stack(&self, actor: &Actor, request: &LaunchRequest) -> Result<Accepted> {
+        self.launch_for(actor, request, Purpose::Person).await
+    }
+
+    /// The same, for a purpose.
+    ///
+    /// # Errors
+    /// As [`Self::launch_stack`].
+    pub(in crate::control) async fn launch_for(
+        &self,
+        actor: &Actor,
+        request: &LaunchRequest,
+        purpose: Purpose,
+    ) -> Result<Accepted> {
         let owner = Self::launcher(actor)?;
         let key = request.idempotency_key.as_ref().map(|key| format!("launch:{owner}:{key}"));
         // A repetition of an earlier call comes to the same stack, whether that was made or taken from a pool.
@@ -38,6 +51,7 @@ impl Control {
         for _ in 0..8 {
             let id = StackId::from_bits(self.store.next_id());
             let mut stack = draft.stack(id, owner.clone(), self.store.now());
+            stack.purpose = purpose;
             let mut tx = self.store.write(actor, "stack.launch", stack.id.as_str()).await?;
             tx.detail(describe(&stack));
             match self.begin_launch(&mut tx, &mut stack, &draft, actor, key.as_deref()).await {

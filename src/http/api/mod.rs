@@ -12,6 +12,7 @@ pub mod interop;
 pub mod inventory;
 pub mod page;
 pub mod presets;
+pub mod previews;
 pub mod reference;
 pub mod runs;
 pub mod search;
@@ -109,6 +110,8 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(stacks::update_stack))
         .routes(routes!(stacks::retry_stack))
         .routes(routes!(stacks::stop_stack))
+        .routes(routes!(previews::list_previews))
+        .routes(routes!(previews::end_preview))
         .routes(routes!(presets::list_presets))
         .routes(routes!(presets::show_preset, presets::save_preset, presets::remove_preset))
         .routes(routes!(presets::pause_pool))

@@ -1,4 +1,4 @@
-//! Presets with their pools, and what providers hold.
+//! Presets with their pools, previews of branches, and what providers hold.
 
 use super::fields::Fields;
 use super::view::{Look, done, reshow};
@@ -24,6 +24,8 @@ pub fn router() -> Router<AppState> {
         .route("/presets/{name}/pause", post(pause))
         .route("/presets/{name}/resume", post(resume))
         .route("/presets/{name}/remove", post(remove))
+        .route("/previews", get(list_previews))
+        .route("/previews/{id}/end", post(end_preview))
         .route("/servers", get(show_holdings))
         .route("/servers/reap", post(reap))
         .route("/images/{provider}/{key}/remove", post(remove_image))
@@ -88,6 +90,22 @@ async fn answer(
             Ok(presets_page(look, actor, &presets, Some(&problem)))
         }
     }
+}
+
+async fn list_previews(Viewer(actor): Viewer, State(state): State<AppState>, look: Look) -> Result<Response, ApiError> {
+    let previews = state.control.list_previews(&actor).await?;
+    let accepts = !state.control.settings.previews.secret.is_empty();
+    let context = json!({ "previews": previews, "accepts": accepts, "address": state.public_url });
+    Ok(look.page("previews.html", Some(&actor), context))
+}
+
+async fn end_preview(
+    Operator(actor): Operator,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    state.control.end_preview(&actor, &id).await?;
+    Ok(done("/previews", "preview-gone"))
 }
 
 async fn show_holdings(Operator(actor): Operator, State(state): State<AppState>, look: Look) -> Result<Response, ApiError> {

@@ -167,6 +167,7 @@ fn said(query: &str) -> Option<(&'static str, bool)> {
         "resumed" => "The pool goes on",
         "forgotten" => "The preset is forgotten",
         "preset" => "The preset is kept",
+        "preview-gone" => "The preview is taken down",
         "reaped" => "What nobody knew of is gone",
         "gone-image" => "The image is removed",
         "password" => "Your password was changed",

@@ -96,6 +96,10 @@ const OTHERS: &[(&str, &str, Access)] = &[
     ("POST", "/stacks/{id}/stop", Access::Role(Role::Member)),
     ("POST", "/stacks/{id}/start", Access::Role(Role::Member)),
     ("GET", "/presets", Access::Role(Role::Viewer)),
+    ("GET", "/previews", Access::Role(Role::Viewer)),
+    ("POST", "/previews/{id}/end", Access::Role(Role::Operator)),
+    // Whoever sends a webhook proves it by its secret.
+    ("POST", "/hooks/{forge}", Access::Anyone),
     ("POST", "/presets/{name}/pause", Access::Role(Role::Operator)),
     ("POST", "/presets/{name}/resume", Access::Role(Role::Operator)),
     ("POST", "/presets/{name}/remove", Access::Role(Role::Operator)),

@@ -7,5 +7,6 @@ mod distant;
 mod failures;
 mod hostile;
 mod pools;
+mod previews;
 mod sleep;
 pub(crate) mod stage;

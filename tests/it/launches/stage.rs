@@ -47,6 +47,8 @@ pub struct Props {
     pub data: Option<PathBuf>,
     /// The providers; the sandbox where absent.
     pub providers: Option<Vec<Arc<dyn Provider>>>,
+    /// Changes the settings.
+    pub adjust: Option<fn(&mut Settings)>,
     /// Called where a crash of the engine would matter.
     pub crash: Option<greenroom::engine::CrashHook>,
 }
@@ -88,6 +90,9 @@ impl Stage {
         settings.databases.postgres_url = props.postgres;
         settings.sandbox.first_port = first_port;
         settings.sandbox.last_port = first_port + PORTS - 1;
+        if let Some(adjust) = props.adjust {
+            adjust(&mut settings);
+        }
         let replace = Replacements {
             agent_program: Some(env!("CARGO_BIN_EXE_greenroom").into()),
             crash: props.crash,
@@ -356,12 +361,22 @@ impl Repository {
         self.git(&["tag", name]);
     }
 
+    /// Begins a branch at the newest commit; what is committed from now on is on it.
+    pub fn branch(&self, name: &str) {
+        self.git(&["checkout", "--quiet", "-b", name]);
+    }
+
+    /// The newest commit of a branch.
+    pub fn head(&self, branch: &str) -> String {
+        self.git(&["rev-parse", branch]).trim().to_owned()
+    }
+
     /// Removes it, as if it had never been.
     pub fn vanish(&self) {
         std::fs::remove_dir_all(&self.0).unwrap();
     }
 
-    fn git(&self, arguments: &[&str]) {
+    fn git(&self, arguments: &[&str]) -> String {
         let done = Command::new("git")
             .current_dir(&self.0)
             .args([
@@ -381,5 +396,6 @@ impl Repository {
             "git {arguments:?}: {}",
             String::from_utf8_lossy(&done.stderr)
         );
+        String::from_utf8_lossy(&done.stdout).into_owned()
     }
 }
