@@ -106,11 +106,15 @@ impl Control {
                 Some(stack) => self.store.stack(stack).await?,
                 None => None,
             };
+            let links = match &stack {
+                Some(stack) => self.stable_links(stack).await?,
+                None => Vec::new(),
+            };
             views.push(PreviewView {
                 url: row.number.map(|number| pull_request_url(&row, number)),
                 stack: stack.as_ref().map(|stack| stack.name.to_string()),
                 stack_state: stack.as_ref().map(|stack| stack.state),
-                links: stack.map(|stack| stack.links).unwrap_or_default(),
+                links,
                 id: row.id,
                 forge: row.forge,
                 project: row.project,

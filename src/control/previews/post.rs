@@ -4,7 +4,7 @@
 //! `PATCH /repos/{project}/issues/comments/{id}`), GitLab's "notes" API (`/projects/{id}/merge_requests/{n}/notes`).
 
 use super::super::{Control, Result};
-use crate::model::stack::{Stack, StackState};
+use crate::model::stack::{Link, Stack, StackState};
 use crate::store::previews::PreviewRow;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -15,22 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN_MS: i64 = 60_000;
 
 impl Control {
-    /// Whether the pull request says of a preview what there is to say, or nothing can be said there now.
-    pub(super) fn says_all(&self, row: &PreviewRow, stack: Option<&Stack>) -> bool {
-        let can = row.number.is_some() && self.settings.previews.tokens.contains_key(&row.site);
-        !can || row.post_at > self.store.now() || row.posted.as_deref() == Some(self.words(row, stack).as_str())
-    }
-
     /// Posts what there is to say of a preview, in the place of what was said before.
     pub(super) async fn post_preview(&self, row: &mut PreviewRow) -> Result<()> {
         let stack = match &row.stack {
             Some(stack) => self.store.stack(stack).await?,
             None => None,
         };
-        if self.says_all(row, stack.as_ref()) {
+        let Some(words) = self.unsaid(row, stack.as_ref()).await? else {
             return Ok(());
-        }
-        let words = self.words(row, stack.as_ref());
+        };
         match self.post(row, &words).await {
             Ok(id) => {
                 row.comment_id = id.or_else(|| row.comment_id.clone());
@@ -47,6 +40,20 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// What the pull request does not say of a preview yet; none where it says all, or nothing can be said there now.
+    pub(super) async fn unsaid(&self, row: &PreviewRow, stack: Option<&Stack>) -> Result<Option<String>> {
+        let can = row.number.is_some() && self.settings.previews.tokens.contains_key(&row.site);
+        if !can || row.post_at > self.store.now() {
+            return Ok(None);
+        }
+        let links = match stack {
+            Some(stack) => self.stable_links(stack).await?,
+            None => Vec::new(),
+        };
+        let words = self.words(row, stack, &links);
+        Ok((row.posted.as_ref() != Some(&words)).then_some(words))
     }
 
     async fn post(&self, row: &PreviewRow, words: &str) -> Result<Option<String>, String> {
@@ -66,7 +73,7 @@ impl Control {
     }
 
     // What there is to say of a preview.
-    fn words(&self, row: &PreviewRow, stack: Option<&Stack>) -> String {
+    fn words(&self, row: &PreviewRow, stack: Option<&Stack>, links: &[Link]) -> String {
         let commit: String = row.wanted.chars().take(10).collect();
         let branch = &row.branch;
         let Some(stack) = stack else {
@@ -90,7 +97,7 @@ impl Control {
             StackState::Stopping | StackState::Stopped => format!("**Preview of `{branch}`** sleeps: [wake it]({page}).\n"),
             StackState::Destroying | StackState::Destroyed => return format!("**Preview of `{branch}`** is gone."),
         };
-        for link in stack.links.iter().filter(|link| link.public) {
+        for link in links.iter().filter(|link| link.public) {
             let _ = write!(text, "\n- [{}]({})", link.label, link.url);
         }
         text

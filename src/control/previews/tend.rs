@@ -49,7 +49,7 @@ impl Control {
             Some(stack) => self.store.stack(stack).await?,
             None => None,
         };
-        let said = self.says_all(row, stack.as_ref());
+        let said = self.unsaid(row, stack.as_ref()).await?.is_none();
         let Some(stack) = stack else {
             // One that cannot even be begun is tried again when its branch changes.
             return Ok(row.state == "open" && row.fault.is_some() && row.built.as_ref() == Some(&row.wanted) && said);

@@ -129,6 +129,16 @@ impl Control {
         Ok(views)
     }
 
+    /// Where a stack is for people, at addresses that stay.
+    ///
+    /// # Errors
+    /// None but the store's.
+    pub(in crate::control) async fn stable_links(&self, stack: &Stack) -> Result<Vec<Link>> {
+        let descriptors = view::descriptors(&self.store, &stack.spec).await?;
+        let links = stack.links.iter();
+        Ok(links.map(|link| self.stable(link.clone(), stack, &descriptors)).collect())
+    }
+
     fn stack_view(&self, actor: &Actor, rights: &Rights<'_>, stack: &Stack, seen: Seen<'_>) -> StackView {
         let mut apps = app_views(&stack.spec, &seen.descriptors);
         let mut isolation = self

@@ -27,11 +27,21 @@ async fn forge() -> (String, Posted) {
     ) -> Json<Value> {
         assert_eq!(headers["authorization"], "token forge-token");
         let place = format!("{owner}/{project}#{number}");
-        posted.lock().unwrap().push((place, body["body"].as_str().unwrap().to_owned()));
+        posted
+            .lock()
+            .unwrap()
+            .push((place, body["body"].as_str().unwrap().to_owned()));
         Json(json!({"id": 71}))
     }
-    async fn change(State(posted): State<Posted>, Path((_, _, id)): Path<(String, String, i64)>, Json(body): Json<Value>) -> Json<Value> {
-        posted.lock().unwrap().push((format!("comment {id}"), body["body"].as_str().unwrap().to_owned()));
+    async fn change(
+        State(posted): State<Posted>,
+        Path((_, _, id)): Path<(String, String, i64)>,
+        Json(body): Json<Value>,
+    ) -> Json<Value> {
+        posted
+            .lock()
+            .unwrap()
+            .push((format!("comment {id}"), body["body"].as_str().unwrap().to_owned()));
         Json(json!({"id": id}))
     }
     let posted = Posted::default();
@@ -88,7 +98,8 @@ impl Scene {
     async fn tell(&self, event: &str, body: &Value) -> String {
         let body = body.to_string();
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
-        let proof: String = ring::hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|b| format!("{b:02x}")).collect();
+        let tag = ring::hmac::sign(&key, body.as_bytes());
+        let proof = greenroom::model::secret::hex("", tag.as_ref());
         let delivery = Delivery { event, proof: &proof };
         let control = &self.stage.running.control;
         control.take_webhook("gitea", delivery, body.as_bytes()).await.unwrap().what
@@ -130,7 +141,10 @@ async fn a_pull_request_has_a_preview_that_follows_its_branch_and_ends_with_it()
     let scene = Scene::open(25_200).await;
     scene.repository.branch("fix/title");
     scene.repository.commit(&[("page", "one")]);
-    assert_eq!(scene.tell("pull_request", &scene.event("opened", "fix/title")).await, "accepted");
+    assert_eq!(
+        scene.tell("pull_request", &scene.event("opened", "fix/title")).await,
+        "accepted"
+    );
     // Told twice, as forges do.
     scene.tell("pull_request", &scene.event("opened", "fix/title")).await;
     let ready = |p: &PreviewView| p.stack_state == Some(StackState::Ready);
@@ -140,16 +154,27 @@ async fn a_pull_request_has_a_preview_that_follows_its_branch_and_ends_with_it()
     let stack = scene.stage.stack("app-fix-title").await;
     assert_eq!(scene.stage.page(&stack).await, "one");
     let (place, words) = scene.said("is ready").await;
-    assert!(words.contains(&stack.links[0].url), "{words}");
+    assert!(words.contains(&stack.links[0].url) && preview.links == stack.links, "{words}");
     // The first word was a comment of its own, and the later ones are the same comment.
     assert!(place == "comment 71" || place == "shop/app#7", "{place}");
-    assert_eq!(scene.posted.lock().unwrap().iter().filter(|(place, _)| place == "shop/app#7").count(), 1);
+    assert_eq!(
+        scene
+            .posted
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(place, _)| place == "shop/app#7")
+            .count(),
+        1
+    );
 
     scene.repository.commit(&[("page", "two")]);
     scene.tell("pull_request", &scene.event("synchronized", "fix/title")).await;
     let commit = scene.repository.head("fix/title");
     let now = scene.stage.running.control.clone();
-    scene.until("it is brought to the new commit", |p| p.commit == commit && ready(p)).await;
+    scene
+        .until("it is brought to the new commit", |p| p.commit == commit && ready(p))
+        .await;
     let deadline = Instant::now() + Duration::from_secs(40);
     loop {
         now.tend_previews().await.unwrap();
@@ -169,7 +194,12 @@ async fn a_pull_request_has_a_preview_that_follows_its_branch_and_ends_with_it()
     assert!(hours <= 1, "{hours} hours more");
 
     let here = json!({"full_name": "shop/app", "html_url": format!("{}/shop/app", scene.site)});
-    scene.tell("delete", &json!({"ref_type": "branch", "ref": "fix/title", "repository": here})).await;
+    scene
+        .tell(
+            "delete",
+            &json!({"ref_type": "branch", "ref": "fix/title", "repository": here}),
+        )
+        .await;
     let deadline = Instant::now() + Duration::from_secs(40);
     while !now.list_previews(&scene.stage.admin).await.unwrap().is_empty() || !scene.stage.sandboxes().is_empty() {
         now.tend_previews().await.unwrap();
@@ -191,11 +221,29 @@ async fn a_preview_that_fails_says_so_and_a_new_commit_mends_it() {
         scene.stage.running.control.tend_previews().await.unwrap();
     }
     assert!(scene.stage.sandboxes().is_empty(), "what failed is not tried again by itself");
-    scene.repository.commit(&[("app.py", super::stage::GOOD_APP), ("page", "mended")]);
+    scene
+        .repository
+        .commit(&[("app.py", super::stage::GOOD_APP), ("page", "mended")]);
     scene.tell("pull_request", &scene.event("synchronized", "broken")).await;
-    scene.until("it is mended", |p| p.stack_state == Some(StackState::Ready)).await;
-    let id = scene.stage.running.control.list_previews(&scene.stage.admin).await.unwrap().remove(0).id;
-    scene.stage.running.control.end_preview(&scene.stage.admin, &id).await.unwrap();
+    scene
+        .until("it is mended", |p| p.stack_state == Some(StackState::Ready))
+        .await;
+    let id = scene
+        .stage
+        .running
+        .control
+        .list_previews(&scene.stage.admin)
+        .await
+        .unwrap()
+        .remove(0)
+        .id;
+    scene
+        .stage
+        .running
+        .control
+        .end_preview(&scene.stage.admin, &id)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,10 +251,21 @@ async fn what_is_not_proved_not_ours_or_not_wanted_makes_nothing() {
     let scene = Scene::open(25_240).await;
     let control = &scene.stage.running.control;
     let body = scene.event("opened", "main").to_string();
-    let forged = Delivery { event: "pull_request", proof: "00" };
+    let forged = Delivery {
+        event: "pull_request",
+        proof: "00",
+    };
     let refused = control.take_webhook("gitea", forged, body.as_bytes()).await.unwrap_err();
     assert_eq!(refused.fault.code, "not-signed-in");
-    assert_eq!(control.take_webhook("sourceforge", forged, b"{}").await.unwrap_err().fault.code, "not-found");
+    assert_eq!(
+        control
+            .take_webhook("sourceforge", forged, b"{}")
+            .await
+            .unwrap_err()
+            .fault
+            .code,
+        "not-found"
+    );
 
     let mut fork = scene.event("opened", "main");
     fork["pull_request"]["head"]["repo"]["full_name"] = "mallory/app".into();
