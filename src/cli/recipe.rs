@@ -7,7 +7,7 @@ use crate::model::configuration::NodeConfiguration;
 use crate::model::diagnostic::{Diagnostic, Severity, has_errors};
 use crate::recipes::loader::read_file;
 use crate::recipes::view::View;
-use crate::recipes::{Bundle, compile, recipe_schema, reference};
+use crate::recipes::{Bundle, compile, compile_example, recipe_schema, reference};
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
@@ -208,18 +208,18 @@ fn configuration(args: &RenderArgs, found: &mut Vec<Diagnostic>) -> Option<NodeC
     let (descriptors, more) = read_descriptors(args.app.as_slice(), &bundle);
     found.extend(more);
     let descriptor = descriptors.into_iter().next()?;
-    let view = match &args.view {
-        None => View::example(&descriptor, &BTreeMap::new()),
+    let compiled = match &args.view {
+        None => compile_example(&bundle, View::example(&descriptor, &BTreeMap::new())),
         Some(file) => {
             let help = "leave `--view` out to compile with an example";
             let mut view: View = read_json(file, "view", help).map_err(|finding| found.push(*finding)).ok()?;
             for app in view.apps.iter_mut().filter(|a| a.descriptor.name() == descriptor.name()) {
                 app.descriptor = descriptor.clone();
             }
-            view
+            compile(&bundle, &view)
         }
     };
-    match compile(&bundle, &view) {
+    match compiled {
         Ok(compiled) => Some(compiled.configuration),
         Err(more) => {
             found.extend(more);

@@ -30,7 +30,7 @@ pub mod view;
 mod yaml;
 
 pub use bundle::Bundle;
-pub use compile::{Compiled, NoSearch, Search, Searched, answer_hash, compile, compile_with};
+pub use compile::{Compiled, NoSearch, Search, Searched, answer_hash, compile, compile_example, compile_with};
 
 /// The JSON Schema of recipes, for editors; texts that hold `{{ … }}` are checked when they are compiled.
 pub fn recipe_schema() -> serde_json::Value {

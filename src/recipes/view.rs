@@ -207,6 +207,15 @@ impl View {
         }
     }
 
+    /// The same on a machine of its own rather than in a sandbox.
+    pub fn on_a_machine(mut self) -> Self {
+        self.node.provider = "server".to_owned();
+        self.node.layout = Layout::of_servers();
+        self.node.confined_to = None;
+        self.node.installs_packages = true;
+        self
+    }
+
     /// A view made up for one app alone: an ordinary sandbox, ports from 8001, databases with their default data, and
     /// each dependency as if it were there. For checking and rendering where no server is at hand; `others` says which
     /// ports the dependencies have, as far as it is known.

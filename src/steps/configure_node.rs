@@ -59,7 +59,7 @@ impl StepKind for ConfigureNode {
             &self.0.mirrors,
             self.0.postgres.as_ref(),
         );
-        view.layers = view::layers(&self.0.store.inventory());
+        view.layers.extend(view::layers(&self.0.store.inventory()));
         let bundle = self.0.bundles.get(stack.spec.bundle.as_deref()).await?;
         let compiled = crate::recipes::compile(&bundle, &view).map_err(|found| {
             let all = found.iter().map(ToString::to_string);

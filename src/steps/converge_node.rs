@@ -1,7 +1,7 @@
 //! `converge_node`: waits until the node's agent reports on the desired configuration. It has no effect of its own, so it is
 //! simply waited for again after a crash. Also used to take a configuration back.
 
-use super::Tools;
+use super::{Tools, fencing, provider_error, view};
 use crate::engine::kind::{StepContext, StepError, StepKind};
 use crate::model::fault::Fault;
 use crate::model::id::NodeId;
@@ -49,8 +49,33 @@ impl StepKind for ConvergeNode {
 
     async fn apply(&self, cx: &StepContext) -> Result<Value, StepError> {
         let input: Input = cx.input()?;
-        wait(&self.0, cx, &input).await?;
-        Ok(Value::Null)
+        self.set_outbound(cx, &input, true).await?;
+        let converged = wait(&self.0, cx, &input).await;
+        // Also of what failed: it may be looked at for long.
+        let open = self.may_call(&input).await?;
+        self.set_outbound(cx, &input, open).await?;
+        converged.map(|()| Value::Null)
+    }
+}
+
+impl ConvergeNode {
+    // Packages and sources come from outside, whatever the apps may call once they run.
+    async fn set_outbound(&self, cx: &StepContext, input: &Input, open: bool) -> Result<(), StepError> {
+        let provider = self.0.provider(&input.provider)?;
+        provider
+            .set_outbound(&input.node, open, fencing(cx))
+            .await
+            .map_err(|e| provider_error("What the node may reach cannot be changed", &e))
+    }
+
+    // Whether an app of the stack names someone outside that it calls.
+    async fn may_call(&self, input: &Input) -> Result<bool, StepError> {
+        let node = self.0.store.node(&input.node).await.map_err(Fault::from)?;
+        let Some(node) = node else { return Ok(false) };
+        let stack = self.0.stack(&node.stack).await?;
+        let descriptors = view::descriptors(&self.0.store, &stack.spec).await?;
+        let mut outbound = descriptors.iter().filter_map(|d| d.spec.outbound.as_ref());
+        Ok(outbound.any(|outbound| !outbound.allow.is_empty()))
     }
 }
 

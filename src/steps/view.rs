@@ -10,12 +10,16 @@ use crate::model::name::AppName;
 use crate::model::stack::{DataChoice, Link, Stack, StackApp, StackSpec};
 use crate::providers::postgres::DatabaseServer;
 use crate::providers::{Capabilities, NodeHandle};
-use crate::recipes::run_list::RunList;
-use crate::recipes::values::Layer;
+use crate::recipes::run_list::{RunItem, RunList};
+use crate::recipes::values::{Layer, LayerKind};
 use crate::recipes::view::{AppView, DependencyView, NodeView, Release, ResourceEngine, ResourceView, StackView, View};
 use crate::store::Store;
 use crate::store::inventory::Inventory;
+use serde_json::json;
 use std::collections::BTreeMap;
+
+// The recipe that makes a server for databases.
+const POSTGRESQL: &str = "postgresql";
 
 /// The environment that stacks belong to.
 pub const STAGING: &str = "staging";
@@ -186,6 +190,7 @@ fn build(
             hosts: vec![place.address.clone()],
         }
     };
+    let own_server = holds_databases(can);
     let of_app = |app: &StackApp, descriptor: &Descriptor| AppView {
         release: Release {
             commit: app.commit.as_str().to_owned(),
@@ -214,13 +219,18 @@ fn build(
                 (
                     name.clone(),
                     ResourceView {
-                        engine: engine(stack, descriptor, name, resource, place, postgres),
+                        engine: engine(stack, descriptor, name, resource, place, postgres.filter(|_| !own_server)),
                         data,
                     },
                 )
             })
             .collect(),
         descriptor: descriptor.clone(),
+    };
+    let databases = if own_server {
+        databases_of(stack, descriptors)
+    } else {
+        Vec::new()
     };
     View {
         node: NodeView {
@@ -240,8 +250,12 @@ fn build(
             id: stack.as_str().to_owned(),
             name: stack_name.to_owned(),
         }),
-        run_list: RunList::default(),
-        layers: Vec::new(),
+        run_list: if databases.is_empty() {
+            RunList::default()
+        } else {
+            run_list()
+        },
+        layers: database_layer(&databases).into_iter().collect(),
         facts: serde_json::Value::Object(serde_json::Map::new()),
         apps: spec
             .apps
@@ -256,6 +270,57 @@ fn build(
     }
 }
 
+/// Whether `postgres` resources are on the node itself, in a server that the production's recipe installs, rather than in one
+/// that stacks share: whoever has a machine needs nobody else's.
+pub fn holds_databases(can: &Capabilities) -> bool {
+    can.whole_machine && can.installs_packages
+}
+
+// What the recipe `postgresql` is to make: a database and its owner for each resource, with the secret of the password.
+fn databases_of(stack: &StackId, descriptors: &[Descriptor]) -> Vec<serde_json::Value> {
+    let of = |descriptor: &Descriptor, resource: &String| {
+        let name = database_name(stack, descriptor.name(), resource);
+        json!({ "name": name, "owner": name, "secret": password_secret(descriptor.name(), resource) })
+    };
+    let resources = descriptors
+        .iter()
+        .flat_map(|d| d.spec.resources.iter().map(move |(name, r)| (d, name, r)));
+    resources
+        .filter(|(_, _, resource)| resource.kind == "postgres")
+        .map(|(descriptor, name, _)| of(descriptor, name))
+        .collect()
+}
+
+fn run_list() -> RunList {
+    RunList {
+        recipes: vec![RunItem {
+            recipe: POSTGRESQL.to_owned(),
+            role: "the stack's databases".to_owned(),
+        }],
+        ..RunList::default()
+    }
+}
+
+fn database_layer(databases: &[serde_json::Value]) -> Option<Layer> {
+    let values = json!({ POSTGRESQL: { "databases": databases } });
+    let serde_json::Value::Object(values) = values else {
+        return None;
+    };
+    (!databases.is_empty()).then(|| Layer {
+        kind: LayerKind::Node,
+        object: "the stack".to_owned(),
+        path: String::new(),
+        app: None,
+        recipe: None,
+        values,
+    })
+}
+
+/// Name of the secret with the password of a database's owner.
+pub fn password_secret(app: &AppName, resource: &str) -> String {
+    format!("{app}/database/{resource}")
+}
+
 fn engine(
     stack: &StackId,
     descriptor: &Descriptor,
@@ -267,10 +332,10 @@ fn engine(
     if resource.kind == "postgres" {
         let database = database_name(stack, descriptor.name(), name);
         ResourceEngine::Postgres {
-            host: postgres.map(|server| server.host().to_owned()).unwrap_or_default(),
-            port: postgres.map(DatabaseServer::port).unwrap_or_default(),
+            host: postgres.map_or_else(|| "127.0.0.1".to_owned(), |server| server.host().to_owned()),
+            port: postgres.map_or(5432, DatabaseServer::port),
             user: database.clone(),
-            password_secret: format!("{}/database/{name}", descriptor.name()),
+            password_secret: password_secret(descriptor.name(), name),
             database,
         }
     } else {

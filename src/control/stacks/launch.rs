@@ -3,13 +3,14 @@
 
 use super::super::images::wanted_image;
 use super::super::{Control, ControlError, Result};
-use super::plan::{Draft, database_rows};
+use super::plan::{Draft, database_rows, shared_databases};
 use crate::model::actor::Actor;
 use crate::model::descriptor::Descriptor;
 use crate::model::id::{NodeId, RunId, StackId};
 use crate::model::secret;
 use crate::model::stack::{Purpose, Stack};
 use crate::plans::launch_stack;
+use crate::store::nodes::DatabaseRow;
 use crate::store::{StoreError, Tx};
 use crate::wire::stacks::{Accepted, LaunchRequest};
 
@@ -87,7 +88,7 @@ impl Control {
         let descriptors = &draft.descriptors;
         let node = NodeId::from_bits(tx.next_id());
         stack.node = Some(node.clone());
-        let databases = database_rows(&stack.id, descriptors);
+        let databases = shared_databases(draft.provider.as_ref(), &stack.id, descriptors);
         let plan = launch_stack::plan(stack, &node, descriptors, &databases, wanted_image(draft).ok());
         let run = tx.insert_run(&plan, actor, key).await?;
         if key.is_some()
@@ -98,7 +99,7 @@ impl Control {
         }
         stack.run = Some(run.clone());
         tx.insert_stack(stack).await?;
-        prepare(tx, stack, &node, descriptors).await?;
+        prepare(tx, stack, &node, descriptors, &databases).await?;
         Ok(Started::New(run))
     }
 
@@ -113,11 +114,12 @@ impl Control {
         let node = NodeId::from_bits(tx.next_id());
         stack.node = Some(node.clone());
         stack.fault = None;
-        let databases = database_rows(&stack.id, descriptors);
+        let provider = self.providers.get(&stack.provider);
+        let databases = provider.map_or_else(Vec::new, |p| shared_databases(p.as_ref(), &stack.id, descriptors));
         let plan = launch_stack::plan(stack, &node, descriptors, &databases, None);
         let run = tx.insert_run(&plan, actor, None).await?;
         stack.run = Some(run.clone());
-        prepare(tx, stack, &node, descriptors).await?;
+        prepare(tx, stack, &node, descriptors, &databases).await?;
         tx.update_stack(stack).await?;
         Ok(run)
     }
@@ -136,10 +138,18 @@ pub(in crate::control) enum Started {
 }
 
 // Rows for everything that the run will make, before it makes it.
-async fn prepare(tx: &mut Tx, stack: &Stack, node: &NodeId, descriptors: &[Descriptor]) -> Result<(), StoreError> {
+async fn prepare(
+    tx: &mut Tx,
+    stack: &Stack,
+    node: &NodeId,
+    descriptors: &[Descriptor],
+    databases: &[DatabaseRow],
+) -> Result<(), StoreError> {
     tx.insert_node(node, &stack.id, &stack.provider).await?;
+    for row in databases {
+        tx.insert_database(&stack.id, row).await?;
+    }
     for row in database_rows(&stack.id, descriptors) {
-        tx.insert_database(&stack.id, &row).await?;
         tx.insert_secret(&stack.id, &launch_stack::view_secret(&row), &secret::make(""))
             .await?;
     }

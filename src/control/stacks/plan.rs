@@ -42,7 +42,7 @@ impl Control {
         let draft = self.draft(&request).await?;
         let stack = draft.stack(StackId::from_bits(0), owner, self.store.now());
         let node = NodeId::from_bits(0);
-        let databases = database_rows(&stack.id, &draft.descriptors);
+        let databases = shared_databases(draft.provider.as_ref(), &stack.id, &draft.descriptors);
         let image = wanted_image(&draft)?;
         let plan = launch_stack::plan(&stack, &node, &draft.descriptors, &databases, Some(image));
         let usual = self.store.usual_step_ms(&plan.kind).await?;
@@ -107,7 +107,7 @@ impl Control {
 
         let descriptors = with_dependencies(&chosen, &inventory)?;
         let data = chosen_data(&request.data, &descriptors, &mut fields);
-        if self.postgres.is_none() {
+        if self.postgres.is_none() && !view::holds_databases(&provider.capabilities()) {
             refuse_postgres(&descriptors)?;
         }
         if !fields.is_empty() {
@@ -147,7 +147,7 @@ impl Control {
             &self.mirrors,
             self.postgres.as_ref(),
         );
-        view.layers = view::layers(&self.store.inventory());
+        view.layers.extend(view::layers(&self.store.inventory()));
         let bundle = self.bundles.get(spec.bundle.as_deref()).await?;
         crate::recipes::compile(&bundle, &view)
             .map(|compiled| compiled.configuration)
@@ -407,7 +407,15 @@ fn refuse_postgres(descriptors: &[Descriptor]) -> Result<()> {
     Ok(())
 }
 
-/// A row for each database in a shared server.
+/// A row for each database in a server that stacks share: what a node holds itself comes and goes with it.
+pub(super) fn shared_databases(provider: &dyn Provider, stack: &StackId, descriptors: &[Descriptor]) -> Vec<DatabaseRow> {
+    if view::holds_databases(&provider.capabilities()) {
+        return Vec::new();
+    }
+    database_rows(stack, descriptors)
+}
+
+/// A row for each database that is not a file.
 pub(super) fn database_rows(stack: &StackId, descriptors: &[Descriptor]) -> Vec<DatabaseRow> {
     let mut rows = Vec::new();
     for descriptor in descriptors {

@@ -6,8 +6,8 @@ use super::{DockerOptions, NodeSpec, Way, networks, tags};
 use crate::machine::processes;
 use crate::model::stack::Size;
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountBindOptions, MountType, MountVolumeOptions,
-    NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions, NetworkingConfig, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use std::collections::HashMap;
 
@@ -141,14 +141,6 @@ fn disk(size: Size) -> String {
 }
 
 fn mounts(options: &DockerOptions, spec: &NodeSpec, server: &str) -> Vec<Mount> {
-    let bind = |from: &str, to: &str| Mount {
-        typ: Some(MountType::BIND),
-        source: Some(from.to_owned()),
-        target: Some(to.to_owned()),
-        read_only: Some(true),
-        bind_options: Some(MountBindOptions::default()),
-        ..Mount::default()
-    };
     let mut all = vec![Mount {
         typ: Some(MountType::VOLUME),
         source: Some(tags::name(&spec.node)),
@@ -161,9 +153,13 @@ fn mounts(options: &DockerOptions, spec: &NodeSpec, server: &str) -> Vec<Mount> 
         ..Mount::default()
     }];
     if let Way::Socket(folder) = &options.way {
-        all.push(bind(&folder.display().to_string(), SOCKETS));
-        let there = spec.readable.iter().filter(|path| path.exists());
-        all.extend(there.map(|path| path.display().to_string()).map(|path| bind(&path, &path)));
+        all.push(Mount {
+            typ: Some(MountType::BIND),
+            source: Some(folder.display().to_string()),
+            target: Some(SOCKETS.to_owned()),
+            read_only: Some(true),
+            ..Mount::default()
+        });
     }
     all
 }

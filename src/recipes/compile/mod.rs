@@ -51,6 +51,20 @@ pub fn compile(bundle: &Bundle, view: &View) -> Result<Compiled, Vec<Diagnostic>
     compile_with(bundle, view, Arc::new(NoSearch))
 }
 
+/// Compiles the recipes of one app as an example: in a sandbox, or where that refuses them, on a machine of its own, which is
+/// what such an app is then launched on.
+///
+/// # Errors
+/// As [`compile`], of the latter.
+pub fn compile_example(bundle: &Bundle, example: View) -> Result<Compiled, Vec<Diagnostic>> {
+    match compile(bundle, &example) {
+        Err(found) if found.iter().any(|finding| finding.code == "configuration-refused") => {
+            compile(bundle, &example.on_a_machine())
+        }
+        compiled => compiled,
+    }
+}
+
 /// Compiles the recipes of every role and app of the view into one configuration.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ impl Scope {
             return Ok(Self {
                 base: Value::from(Serde(&base)),
                 dir: view.node.confined_to.clone().unwrap_or_else(|| "/".to_owned()),
-                secrets: BTreeSet::new(),
+                secrets: view.apps.iter().flat_map(passwords).collect(),
                 names_any: view.stack.is_none(),
             });
         };
@@ -193,6 +193,14 @@ fn both_spellings<'a>(entries: impl Iterator<Item = (&'a str, Json)>) -> Json {
         map.insert(name.to_owned(), value);
     }
     Json::Object(map)
+}
+
+// A server for databases that is on the node itself is told the passwords of their owners.
+fn passwords(app: &AppView) -> impl Iterator<Item = String> {
+    app.resources.values().filter_map(|resource| match &resource.engine {
+        ResourceEngine::Postgres { password_secret, .. } => Some(password_secret.clone()),
+        ResourceEngine::Sqlite { .. } => None,
+    })
 }
 
 fn resources(app: &AppView, secrets: &mut BTreeSet<String>) -> Json {

@@ -5,7 +5,7 @@ use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::fault::Fault;
 use crate::model::name::AppName;
 use crate::recipes::bundle::Bundle;
-use crate::recipes::compile;
+use crate::recipes::compile_example;
 use crate::recipes::json;
 use crate::recipes::tree::{Findings, Node, did_you_mean, read_text};
 use crate::recipes::view::View;
@@ -45,7 +45,7 @@ pub fn check_graph(
     }
     let mut diagnostics = Vec::new();
     let own = format!("{}.json", new.name());
-    let trial = compile(bundle, &View::example(new, &all));
+    let trial = compile_example(bundle, View::example(new, &all));
     for found in trial.map_or_else(|found| found, |compiled| compiled.warnings) {
         if found.file == own {
             let at = place(&tree, &found.path);

@@ -4,6 +4,7 @@ mod changes;
 mod databases;
 mod disk;
 mod distant;
+mod docker;
 mod failures;
 mod hostile;
 mod pools;

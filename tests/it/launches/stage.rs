@@ -18,7 +18,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 const PORTS: u16 = 20;
 
 /// A web server of one page, which is what the file `page` says.
@@ -33,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a):
         pass
 print("the app begins", flush=True)
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+http.server.ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Handler).serve_forever()
 "#;
 
 /// What a stage is set up with.
@@ -51,6 +51,8 @@ pub struct Props {
     pub adjust: Option<fn(&mut Settings)>,
     /// Called where a crash of the engine would matter.
     pub crash: Option<greenroom::engine::CrashHook>,
+    /// The image that containers start from; no containers where absent.
+    pub docker: Option<String>,
 }
 
 /// A server with its folder, and the verbs as an admin uses them.
@@ -82,6 +84,11 @@ impl Stage {
         let data = data.canonicalize().unwrap();
         let mut settings = Settings::default();
         settings.docker.enabled = Enabled::No;
+        if let Some(image) = props.docker {
+            settings.docker.enabled = Enabled::Yes;
+            settings.docker.image = image;
+            settings.docker.networks = "10.215.0.0/16".into();
+        }
         settings.server.listen = "127.0.0.1:0".into();
         settings.data.folder.clone_from(&data);
         if let Some(database) = &props.database {
@@ -316,6 +323,7 @@ impl Drop for Stage {
         for process in marked(&self.data) {
             process.signal(rustix::process::Signal::KILL);
         }
+        crate::providers::docker::sweep(&self.data);
     }
 }
 

@@ -8,6 +8,7 @@ use greenroom::model::id::NodeId;
 use greenroom::providers::docker::{Docker, DockerOptions, ENSURE_POINTS, Way};
 use greenroom::providers::{Observed, Provider, ProviderError};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -77,7 +78,13 @@ impl DockerArena {
 
 impl Drop for DockerArena {
     fn drop(&mut self) {
-        let server = std::fs::read_to_string(self.folder.path().join("docker/server")).unwrap();
+        sweep(self.folder.path());
+    }
+}
+
+/// Removes whatever the server of this data folder has on the engine.
+pub fn sweep(data: &Path) {
+    if let Ok(server) = std::fs::read_to_string(data.join("docker/server")) {
         let label = format!("label=greenroom.server={server}");
         let list = |words: &[&str]| -> Vec<String> {
             let said = docker(&[words, &["--filter", &label, "-q"]].concat());
