@@ -83,7 +83,10 @@ async fn play(stage: &Stage, output: Output) -> Result<Value> {
 
 // The storefront's page at its address, once it holds this text.
 async fn expect(stage: &Stage, stack: &StackView, text: &str) -> Result<String> {
-    let link = stack.links.iter().find(|link| link.app.as_str() == "storefront");
+    let link = stack
+        .links
+        .iter()
+        .find(|link| link.app.as_str() == "storefront" && link.public);
     let Some(link) = link else {
         return Err(unchanged("The storefront has no link", ""));
     };

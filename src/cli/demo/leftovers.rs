@@ -4,7 +4,7 @@
 use crate::machine::processes::{self, FOLDER, Process};
 use crate::model::fault::Fault;
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,10 @@ const CONNECT: Duration = Duration::from_millis(300);
 pub struct Leftovers {
     /// Numbers of processes.
     pub processes: Vec<u32>,
-    /// Ports that answer.
-    pub ports: Vec<u16>,
+    /// Addresses and ports that answer.
+    pub places: Vec<SocketAddr>,
+    /// Nodes that a provider still has.
+    pub nodes: Vec<String>,
     /// Files and folders.
     pub files: Vec<PathBuf>,
 }
@@ -26,7 +28,7 @@ pub struct Leftovers {
 impl Leftovers {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.processes.len() + self.ports.len() + self.files.len()
+        self.processes.len() + self.places.len() + self.nodes.len() + self.files.len()
     }
 
     /// Whether there is nothing.
@@ -38,18 +40,18 @@ impl Leftovers {
     pub fn fault(&self) -> Fault {
         Fault::new("undo-failed", "Something of the demo is left")
             .why(format!(
-                "processes {:?}, ports {:?}, files {:?}",
-                self.processes, self.ports, self.files
+                "processes {:?}, ports {:?}, nodes {:?}, files {:?}",
+                self.processes, self.places, self.nodes, self.files
             ))
             .next("End these processes and remove these files")
     }
 }
 
 /// Looks until nothing is left, or for two seconds.
-pub fn look(folder: &Path, ports: &BTreeSet<u16>) -> Leftovers {
+pub fn look(folder: &Path, places: &BTreeSet<SocketAddr>) -> Leftovers {
     let began = Instant::now();
     loop {
-        let left = look_once(folder, ports);
+        let left = look_once(folder, places);
         if left.is_empty() || began.elapsed() > PATIENCE {
             return left;
         }
@@ -57,7 +59,7 @@ pub fn look(folder: &Path, ports: &BTreeSet<u16>) -> Leftovers {
     }
 }
 
-fn look_once(folder: &Path, ports: &BTreeSet<u16>) -> Leftovers {
+fn look_once(folder: &Path, places: &BTreeSet<SocketAddr>) -> Leftovers {
     let own = std::process::id();
     Leftovers {
         processes: processes::all()
@@ -65,7 +67,8 @@ fn look_once(folder: &Path, ports: &BTreeSet<u16>) -> Leftovers {
             .filter(|process| process.pid != own && belongs(process, folder))
             .map(|process| process.pid)
             .collect(),
-        ports: ports.iter().copied().filter(|port| answers(*port)).collect(),
+        places: places.iter().copied().filter(answers).collect(),
+        nodes: Vec::new(),
         files: sandboxes(folder),
     }
 }
@@ -81,8 +84,8 @@ fn belongs(process: &Process, folder: &Path) -> bool {
             .any(|name| link(name).is_ok_and(|path| path.starts_with(folder)))
 }
 
-fn answers(port: u16) -> bool {
-    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT).is_ok()
+fn answers(place: &SocketAddr) -> bool {
+    TcpStream::connect_timeout(place, CONNECT).is_ok()
 }
 
 // A node's folder is named by its id; what else is there belongs to the provider.
@@ -112,11 +115,11 @@ mod tests {
         std::fs::create_dir_all(&sandbox).unwrap();
         std::fs::create_dir_all(folder.path().join("sandboxes/.fences")).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let ports = BTreeSet::from([listener.local_addr().unwrap().port()]);
+        let places = BTreeSet::from([listener.local_addr().unwrap()]);
         let mut marked = Command::new("sleep").arg("30").env(FOLDER, &sandbox).spawn().unwrap();
         let mut standing = Command::new("sleep").arg("30").current_dir(&sandbox).spawn().unwrap();
 
-        let left = look(folder.path(), &ports);
+        let left = look(folder.path(), &places);
         assert_eq!(left.count(), 4, "{left:?}");
         assert!(left.processes.contains(&marked.id()) && left.processes.contains(&standing.id()));
 
@@ -126,6 +129,6 @@ mod tests {
         }
         drop(listener);
         std::fs::remove_dir_all(&sandbox).unwrap();
-        assert!(look(folder.path(), &ports).is_empty());
+        assert!(look(folder.path(), &places).is_empty());
     }
 }

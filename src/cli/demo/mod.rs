@@ -29,6 +29,10 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
 
+    /// Where the stack runs: a sandbox, or a container with nginx, PostgreSQL and Redis, which installs them first
+    #[arg(long, value_name = "PROVIDER", default_value = "sandbox", value_parser = ["sandbox", "docker"])]
+    provider: String,
+
     /// Address and port of the server; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: String,
@@ -43,6 +47,7 @@ pub async fn run(args: DemoArgs, output: Output) -> Result {
     crate::telemetry::start(&log, false);
     let options = StageOptions {
         keep: args.keep,
+        provider: args.provider,
         listen: args.listen,
     };
     if args.check {

@@ -5,7 +5,7 @@
 use crate::model::fault::Fault;
 use crate::model::time::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +13,20 @@ use std::process::{Command, Stdio};
 #[derive(rust_embed::Embed)]
 #[folder = "examples/bookshop/"]
 struct Files;
+
+// What differs on servers of its own, over the files of the same name.
+#[derive(rust_embed::Embed)]
+#[folder = "examples/bookshop-servers/"]
+struct ServerFiles;
+
+/// Where the organisation's apps are to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edition {
+    /// In a sandbox: SQLite, and nothing to install.
+    Sandbox,
+    /// On a server of its own: nginx, PostgreSQL and Redis.
+    Server,
+}
 
 /// An app of the organisation, ready to be registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,15 +64,15 @@ struct Revision {
 ///
 /// # Errors
 /// Where the folder cannot be written or git is missing or fails.
-pub fn create(folder: &Path) -> Result<Vec<ExampleApp>, Fault> {
-    let history: History = serde_json::from_slice(&read("history.json")?).map_err(|e| damaged("history.json", &e))?;
+pub fn create(folder: &Path, edition: Edition) -> Result<Vec<ExampleApp>, Fault> {
+    let history: History = serde_json::from_slice(&read("history.json", edition)?).map_err(|e| damaged("history.json", &e))?;
     std::fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
     let folder = folder.canonicalize().map_err(|e| failed(folder, &e))?;
     // One git process for each repository, all at once.
     let mut importing = Vec::new();
     for (name, app) in &history.apps {
         let repository = folder.join(format!("{name}.git"));
-        let stream = stream(name, app)?;
+        let stream = stream(name, app, edition)?;
         importing.push((name, import(&repository, &stream)?));
     }
     for (name, child) in importing {
@@ -73,7 +87,7 @@ pub fn create(folder: &Path) -> Result<Vec<ExampleApp>, Fault> {
     let mut apps = Vec::new();
     for name in history.apps.keys() {
         let path = format!("apps/{name}/greenroom.json");
-        let text = String::from_utf8(read(&path)?).map_err(|e| damaged(&path, &e))?;
+        let text = String::from_utf8(read(&path, edition)?).map_err(|e| damaged(&path, &e))?;
         apps.push(ExampleApp {
             name: name.clone(),
             descriptor: text.replace("{{repositories}}", &folder.display().to_string()),
@@ -124,7 +138,7 @@ fn import(repository: &Path, stream: &[u8]) -> Result<std::process::Child, Fault
 }
 
 /// The repository as `git fast-import` reads it.
-fn stream(name: &str, app: &AppHistory) -> Result<Vec<u8>, Fault> {
+fn stream(name: &str, app: &AppHistory, edition: Edition) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     let mut main: Option<usize> = None;
     for (index, revision) in app.revisions.iter().enumerate() {
@@ -141,7 +155,7 @@ fn stream(name: &str, app: &AppHistory) -> Result<Vec<u8>, Fault> {
         if let Some(before) = main {
             out.extend(format!("from :{before}\n").into_bytes());
         }
-        for (path, content) in files(name, &revision.folder)? {
+        for (path, content) in files(name, &revision.folder, edition)? {
             out.extend(format!("M 100644 inline {path}\ndata {}\n", content.len()).into_bytes());
             out.extend(content);
             out.push(b'\n');
@@ -159,25 +173,30 @@ fn stream(name: &str, app: &AppHistory) -> Result<Vec<u8>, Fault> {
 }
 
 // What a revision brings: its own files, over those of the revision before.
-fn files(app: &str, folder: &str) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+fn files(app: &str, folder: &str, edition: Edition) -> Result<Vec<(String, Vec<u8>)>, Fault> {
     let prefix = format!("apps/{app}/{folder}/");
     let mut found = Vec::new();
-    for path in Files::iter() {
+    let over = ServerFiles::iter().filter(|_| edition == Edition::Server);
+    let paths: BTreeSet<_> = Files::iter().chain(over).collect();
+    for path in paths {
         let Some(inside) = path.strip_prefix(&prefix) else { continue };
         // Left by whoever tried the app in place.
         let litter = inside
             .split('/')
             .any(|part| matches!(part, "__pycache__" | "target") || part.starts_with('.'));
         if !litter {
-            found.push((inside.to_owned(), read(&path)?));
+            found.push((inside.to_owned(), read(&path, edition)?));
         }
     }
     found.sort();
     Ok(found)
 }
 
-fn read(path: &str) -> Result<Vec<u8>, Fault> {
-    let file = Files::get(path).ok_or_else(|| damaged(path, &"it is missing"))?;
+fn read(path: &str, edition: Edition) -> Result<Vec<u8>, Fault> {
+    let over = ServerFiles::get(path).filter(|_| edition == Edition::Server);
+    let file = over
+        .or_else(|| Files::get(path))
+        .ok_or_else(|| damaged(path, &"it is missing"))?;
     Ok(file.data.into_owned())
 }
 
@@ -217,8 +236,8 @@ mod tests {
     #[test]
     fn the_repositories_have_tags_branches_and_the_same_commits_every_time() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let apps = create(one.path()).unwrap();
-        create(two.path()).unwrap();
+        let apps = create(one.path(), Edition::Sandbox).unwrap();
+        create(two.path(), Edition::Sandbox).unwrap();
         assert_eq!(apps.len(), 5);
         assert_eq!(apps[4].name, "storefront");
         for app in &apps {
@@ -235,7 +254,7 @@ mod tests {
     #[test]
     fn a_revision_lies_over_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        create(folder.path()).unwrap();
+        create(folder.path(), Edition::Sandbox).unwrap();
         let repository = folder.path().join("catalogue.git");
         let show = |what: &str| git(&repository, &["show", what]);
         assert!(show("v1.0:catalogue/__init__.py").contains("1.0"));
@@ -251,8 +270,9 @@ mod tests {
 
     #[test]
     fn the_descriptors_are_valid_and_name_the_repositories() {
-        let folder = tempfile::tempdir().unwrap();
-        for app in create(folder.path()).unwrap() {
+        let [sandbox, server] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let apps = create(sandbox.path(), Edition::Sandbox).unwrap();
+        for app in apps.into_iter().chain(create(server.path(), Edition::Server).unwrap()) {
             let file = format!("{}.json", app.name);
             let (descriptor, found) = crate::recipes::descriptor::parse(&file, app.descriptor.as_bytes());
             assert!(found.is_empty(), "{found:#?}");

@@ -1,23 +1,24 @@
 //! What both the demo and its check play on: a server in this process, the organisation, one stack.
 
 use super::leftovers::{self, Leftovers};
-use super::organisation;
+use super::organisation::{self, Edition};
 use crate::cli::output::Progress;
 use crate::cli::serve::{self, Running};
 use crate::cli::start::cannot_start;
 use crate::cli::{Result, follow};
 use crate::client::Client;
-use crate::config::Settings;
+use crate::config::{Enabled, Settings};
 use crate::control::ControlError;
 use crate::model::actor::Actor;
 use crate::model::fault::{Fault, Turn};
 use crate::model::run::RunState;
-use crate::model::stack::{DataChoice, StackState};
+use crate::model::stack::{DataChoice, Size, StackState};
 use crate::wire::auth::NewToken;
 use crate::wire::problem::Problem;
 use crate::wire::runs::RunView;
 use crate::wire::stacks::{Accepted, AppChoice, LaunchRequest, StackView, UpdateRequest};
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,7 +26,8 @@ use std::time::Duration;
 const NAME: &str = "bookshop";
 const APPS: [&str; 5] = ["storefront", "catalogue", "reviews", "covers", "mailer"];
 // Far more than it ever takes; only there so that a check ends.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(20);
+const DOCKER: &str = "docker";
 // As many stacks as a list gives at once.
 const MANY: usize = 100;
 
@@ -34,6 +36,8 @@ const MANY: usize = 100;
 pub struct StageOptions {
     /// The data folder to keep; a temporary one where absent.
     pub keep: Option<PathBuf>,
+    /// Where the stack runs.
+    pub provider: String,
     /// Where the server listens.
     pub listen: String,
 }
@@ -42,20 +46,26 @@ pub struct StageOptions {
 #[derive(Debug)]
 pub struct Stage {
     folder: Folder,
+    provider: String,
     running: Running,
     client: Client,
     token: String,
-    // Every port that the stack was ever seen with.
-    ports: std::sync::Mutex<BTreeSet<u16>>,
+    // Every place that the stack was ever seen to listen at.
+    places: std::sync::Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl Stage {
     /// Starts the server, makes the repositories and registers the apps.
     pub async fn open(options: StageOptions) -> Result<Self> {
         let folder = Folder::make(options.keep)?;
-        let (running, apps) = tokio::join!(serve::start(settings(&folder.path, options.listen)?), {
+        let edition = match options.provider.as_str() {
+            DOCKER => Edition::Server,
+            _ => Edition::Sandbox,
+        };
+        let settings = settings(&folder.path, options.listen, &options.provider)?;
+        let (running, apps) = tokio::join!(serve::start(settings), {
             let repositories = organisation::folder(&folder.path);
-            tokio::task::spawn_blocking(move || organisation::create(&repositories))
+            tokio::task::spawn_blocking(move || organisation::create(&repositories, edition))
         });
         let running = running.map_err(|error| cannot_start(&error))?;
         let apps = apps.map_err(|error| internal("The repositories could not be made", &error))?;
@@ -81,9 +91,10 @@ impl Stage {
         Ok(Self {
             client: Client::new(&running.url, Some(token.clone()))?,
             folder,
+            provider: options.provider,
             running,
             token,
-            ports: std::sync::Mutex::default(),
+            places: std::sync::Mutex::default(),
         })
     }
 
@@ -114,6 +125,9 @@ impl Stage {
             apps: APPS.iter().map(at).collect(),
             data: [("catalogue/db".to_owned(), DataChoice::Fixture)].into(),
             lease: Some("12h".into()),
+            provider: Some(self.provider.clone()),
+            // Where packages are installed and apps built, a second processor is half the time.
+            size: (self.provider == DOCKER).then_some(Size::Medium),
             ..LaunchRequest::default()
         };
         let accepted = self.client.launch_stack(&request).await?;
@@ -157,18 +171,15 @@ impl Stage {
 
     async fn follow(&self, run: &str, progress: &mut Progress) -> Result<RunView> {
         let followed = tokio::time::timeout(PATIENCE, follow::follow(&self.client, run, progress)).await;
-        followed.map_err(|_| Box::new(Problem::from(Fault::new("timed-out", "It took more than three minutes"))))?
+        followed.map_err(|_| Box::new(Problem::from(Fault::new("timed-out", "It took more than twenty minutes"))))?
     }
 
     fn remember(&self, stack: &StackView) {
-        let ports = stack
-            .links
-            .iter()
-            .filter_map(|link| reqwest::Url::parse(link.direct()).ok()?.port_or_known_default());
-        self.ports
+        let places = stack.links.iter().filter_map(|link| place(link.direct()));
+        self.places
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .extend(ports);
+            .extend(places);
     }
 
     // What people launched in the portal, too.
@@ -192,24 +203,43 @@ impl Stage {
     /// Destroys every stack, stops the server, removes the temporary folder, and says what is left all the same.
     pub async fn close(self) -> Result<Leftovers> {
         let destroyed = self.destroy_all().await;
-        let mut ports = self.ports.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        ports.extend(reqwest::Url::parse(&self.running.url).ok().and_then(|url| url.port()));
+        let mut places = self.places.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        places.extend(place(&self.running.url));
+        let mut nodes = Vec::new();
+        for provider in self.running.control.providers.all() {
+            match provider.list_owned().await {
+                Ok(owned) => nodes.extend(owned.into_iter().map(|node| node.external_id)),
+                Err(why) => return Err(internal("It cannot be told what is left", &why)),
+            }
+        }
         self.running.shutdown().await;
         let path = self.folder.path.clone();
-        let mut left = tokio::task::spawn_blocking(move || leftovers::look(&path, &ports))
+        let mut left = tokio::task::spawn_blocking(move || leftovers::look(&path, &places))
             .await
             .map_err(|error| internal("It cannot be told what is left", &error))?;
+        left.nodes = nodes;
         left.files.extend(self.folder.remove());
         destroyed.map(|()| left)
     }
 }
 
-fn settings(folder: &Path, listen: String) -> Result<Settings> {
-    // What is set for a real server must not touch it; how sandboxes are made may.
-    let env = std::env::vars().filter(|(name, _)| name.starts_with("GREENROOM_SANDBOX_"));
+// Where an address listens, if it is this machine's, as names are here. What is behind a container's address once that is gone is
+// anyone's; its provider says whether it is.
+fn place(url: &str) -> Option<SocketAddr> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let host = url.host_str()?.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let place = SocketAddr::new(host, url.port_or_known_default()?);
+    place.ip().is_loopback().then_some(place)
+}
+
+fn settings(folder: &Path, listen: String, provider: &str) -> Result<Settings> {
+    // What is set for a real server must not touch it; how sandboxes and containers are made may.
+    let env =
+        std::env::vars().filter(|(name, _)| name.starts_with("GREENROOM_SANDBOX_") || name.starts_with("GREENROOM_DOCKER_"));
     let mut settings = Settings::load(None, env).map_err(|error| internal("The settings cannot be used", &error))?;
     folder.clone_into(&mut settings.data.folder);
     settings.server.listen = listen;
+    settings.docker.enabled = if provider == DOCKER { Enabled::Yes } else { Enabled::No };
     Ok(settings)
 }
 

@@ -97,7 +97,7 @@ async fn answers(stage: &Stage, stack: &StackView, page: &str) {
     loop {
         let answer = stage
             .http
-            .get(&stack.links[0].url)
+            .get(stack.links[0].direct())
             .timeout(Duration::from_secs(5))
             .send()
             .await;
@@ -106,7 +106,7 @@ async fn answers(stage: &Stage, stack: &StackView, page: &str) {
         {
             return;
         }
-        assert!(Instant::now() < deadline, "{} never answers", stack.links[0].url);
+        assert!(Instant::now() < deadline, "{} never answers", stack.links[0].direct());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -132,7 +132,7 @@ async fn a_hostile_app_reaches_nothing_but_its_own_container() {
         .server
         .public_url
         .replace("localhost", "127.0.0.1");
-    let neighbour = other.links[0].url.clone();
+    let neighbour = other.links[0].direct().to_owned();
     for (what, url) in [
         ("the internet", "http://1.1.1.1/"),
         ("the internet by name", "http://deb.debian.org/"),
@@ -200,7 +200,7 @@ async fn stack_node(stage: &Stage, stack: &StackView) -> String {
 }
 
 fn gateway_of(stack: &StackView) -> String {
-    let url = reqwest::Url::parse(&stack.links[0].url).unwrap();
+    let url = reqwest::Url::parse(stack.links[0].direct()).unwrap();
     let address: std::net::Ipv4Addr = url.host_str().unwrap().parse().unwrap();
     std::net::Ipv4Addr::from(u32::from(address) - 1).to_string()
 }
@@ -281,7 +281,13 @@ async fn nginx_postgresql_and_redis_are_installed_by_the_recipes_of_production()
     assert_eq!(run.state.as_str(), "succeeded", "{run:#?}");
     let stack = stage.stack(&accepted.stack.id).await;
     assert_eq!(stack.state, StackState::Ready);
-    let front = stack.links.iter().find(|link| link.port == "front").unwrap().url.clone();
+    let front = stack
+        .links
+        .iter()
+        .find(|link| link.port == "front")
+        .unwrap()
+        .direct()
+        .to_owned();
     let page = stage.http.get(&front).send().await.unwrap().text().await.unwrap();
     assert_eq!(page, "2 books, later visit");
 
