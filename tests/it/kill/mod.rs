@@ -1,6 +1,6 @@
-//! `kill -9` of the real server: at every step boundary, inside every provider call, of a launch, an update and a destroy, on
-//! both databases. Each life of a stack is killed three times and must end as if nothing had happened: the right page, one
-//! agent, one process of the app, every acknowledged log line, and in the end nothing at all.
+//! `kill -9` of the real server: at every step boundary, inside every provider call, of a launch, an update, a stop, a start, a
+//! rebuild and a destroy, on both databases. Each life of a stack is killed six times and must end as if nothing had happened: the
+//! right page, one agent, one process of the app, every acknowledged log line, and in the end nothing at all.
 
 mod server;
 
@@ -26,6 +26,18 @@ const UPDATE_STEPS: [&str; 6] = [
     "check-greeter-1",
     "publish",
 ];
+const STOP_STEPS: [&str; 3] = ["begin", "stop", "rest"];
+const START_STEPS: [&str; 6] = ["begin", "start", "configure", "converge", "check-greeter-1", "publish"];
+const REBUILD_STEPS: [&str; 8] = [
+    "begin",
+    "fetch-greeter",
+    "node",
+    "configure",
+    "converge",
+    "check-greeter-1",
+    "publish",
+    "old",
+];
 const DESTROY_STEPS: [&str; 3] = ["node-1", "databases", "forget"];
 const PLACES: [&str; 3] = ["before_intent", "after_intent", "after_effect"];
 
@@ -41,6 +53,9 @@ fn points(steps: &[&str], sandbox: &[&str]) -> Vec<String> {
 async fn matrix(postgres: bool) {
     let launch = points(&LAUNCH_STEPS, greenroom::providers::sandbox::ENSURE_POINTS);
     let update = points(&UPDATE_STEPS, &[]);
+    let stop = points(&STOP_STEPS, &[]);
+    let start = points(&START_STEPS, &[]);
+    let rebuild = points(&REBUILD_STEPS, greenroom::providers::sandbox::ENSURE_POINTS);
     let destroy = points(&DESTROY_STEPS, greenroom::providers::sandbox::DESTROY_POINTS);
     // On SQLite, lives at once only wait for the processor. On PostgreSQL, where another server could have the lease, each kill is
     // mostly a wait for its end.
@@ -51,13 +66,14 @@ async fn matrix(postgres: bool) {
     let all = wanted == "all" || std::env::var_os("CI").is_some();
     let chosen: Vec<usize> = match wanted.parse() {
         Ok(only) => vec![only],
-        Err(_) if all => (0..launch.len()).collect(),
+        Err(_) if all => (0..launch.len().max(rebuild.len())).collect(),
         Err(_) => vec![2, 17],
     };
     let count = chosen.len();
     for index in chosen {
         let pick = |all: &[String]| all[index % all.len()].clone();
         let (launch, update, destroy) = (pick(&launch), pick(&update), pick(&destroy));
+        let (stop, start, rebuild) = (pick(&stop), pick(&start), pick(&rebuild));
         let places = Arc::clone(&places);
         lives.spawn(async move {
             let _place = places.acquire_owned().await.unwrap();
@@ -73,6 +89,9 @@ async fn matrix(postgres: bool) {
             let mut life = Life::new(server);
             life.launch(&launch).await;
             life.update(&update).await;
+            life.stop(&stop).await;
+            life.start(&start).await;
+            life.rebuild(&rebuild).await;
             life.destroy(&destroy).await;
         });
     }

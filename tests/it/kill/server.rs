@@ -214,6 +214,45 @@ impl Life {
         self.serves("update", crash, "hello from version 2").await;
     }
 
+    /// Puts it to sleep on a server that dies at `crash`: nothing runs, and its folder stays.
+    pub async fn stop(&mut self, crash: &str) {
+        let path = format!("/api/v1/stacks/{}/stop", self.name);
+        self.through_a_crash("stop", crash, path, Value::Null).await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stack = self.server.stack(self.name).await;
+            if stack.as_ref().is_some_and(|s| s.state.as_str() == "stopped") {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "stop after {crash} never ended: {stack:#?}\n{}",
+                self.server.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(
+            (self.count("agent"), self.count("app.py"), self.sandboxes()),
+            (0, 0, 1),
+            "stop after {crash}: {}",
+            self.lines()
+        );
+    }
+
+    /// Wakes it on a server that dies at `crash`.
+    pub async fn start(&mut self, crash: &str) {
+        let path = format!("/api/v1/stacks/{}/start", self.name);
+        self.through_a_crash("start", crash, path, Value::Null).await;
+        self.serves("start", crash, "hello from version 2").await;
+    }
+
+    /// Gives it a new server, on a server that dies at `crash`.
+    pub async fn rebuild(&mut self, crash: &str) {
+        let path = format!("/api/v1/stacks/{}/rebuild", self.name);
+        self.through_a_crash("rebuild", crash, path, Value::Null).await;
+        self.serves("rebuild", crash, "hello from version 2").await;
+    }
+
     async fn through_a_crash(&mut self, what: &str, crash: &str, path: String, request: Value) {
         self.server.start(Some(crash)).await;
         let answer = self.server.post(&path, &request).await;
@@ -252,7 +291,9 @@ impl Life {
                     stack.fault,
                     self.server.log()
                 );
-                if stack.state.as_str() == "ready" {
+                // What follows once it serves is part of it: the old server of a rebuild goes.
+                let ended = stack.run.as_ref().is_none_or(|run| run.state.is_ended());
+                if stack.state.as_str() == "ready" && ended {
                     let text = reqwest::get(stack.links[0].direct()).await.unwrap().text().await.unwrap();
                     assert!(
                         text.contains(page),
