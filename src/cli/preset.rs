@@ -108,7 +108,11 @@ pub async fn run(args: PresetArgs, output: Output) -> Result {
             let body = PresetBody {
                 title: args.title,
                 description: args.description,
-                launch: LaunchRequest::from(args.choices),
+                launch: LaunchRequest {
+                    // A preset is launched many times.
+                    idempotency_key: None,
+                    ..LaunchRequest::from(args.choices)
+                },
                 pool: (pool.hot + pool.stopped > 0).then_some(pool),
             };
             show(&client.save_preset(&args.preset, &body).await?, output);
