@@ -9,8 +9,10 @@ mod archive;
 mod container;
 mod engine;
 mod images;
+mod make;
 mod networks;
 mod record;
+mod remove;
 mod subnet;
 mod tags;
 
@@ -22,20 +24,14 @@ use crate::machine::files;
 use crate::model::id::NodeId;
 use async_trait::async_trait;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptions, ListContainersOptionsBuilder,
-    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
-    StartContainerOptions, StopContainerOptionsBuilder,
-};
-use engine::{Engine, found, is_conflict, is_missing, message};
-use futures_util::TryStreamExt;
-use images::Program;
+use bollard::query_parameters::{InspectContainerOptions, StopContainerOptionsBuilder};
+use engine::{Engine, found};
 use record::Record;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
-use subnet::{Pool, Subnet};
+use std::time::Duration;
+use subnet::Pool;
 
 /// The points inside `ensure`, in order.
 pub const ENSURE_POINTS: &[&str] = &["recorded", "image", "network", "container", "token", "started"];
@@ -232,148 +228,6 @@ impl Inner {
         made
     }
 
-    async fn make(&self, spec: &NodeSpec) -> Result<NodeHandle, ProviderError> {
-        let folder = self.folder(&spec.node);
-        let mut record = Record::of(&folder, spec)?;
-        self.point("recorded")?;
-        let name = tags::name(&spec.node);
-        let there = self.look(&spec.node).await?;
-        let is_new = there.is_none();
-        if let Some(there) = &there {
-            if !runs(there) {
-                self.start_container(&spec.node, &record).await?;
-            }
-        } else {
-            let start = {
-                let _one_at_a_time = self.making_image.lock().await;
-                images::choose(
-                    &self.engine,
-                    spec.image.as_deref(),
-                    &self.options.image,
-                    &self.program().await?,
-                )
-                .await?
-            };
-            self.point("image")?;
-            let subnet = networks::ensure(&self.engine, self.pool, spec, &self.server, record.subnet).await?;
-            if record.subnet != Some(subnet) {
-                record.subnet = Some(subnet);
-                record.write(&folder)?;
-            }
-            self.point("network")?;
-            self.create(spec, &start, subnet).await?;
-            if start.stale {
-                let (folder, program) = (images::PROGRAM_FOLDER, images::PROGRAM);
-                archive::put_program(&self.engine, &name, folder, program, &self.options.agent_program).await?;
-            }
-            self.point("container")?;
-        }
-        // A repeated call may bring another token, and the newest counts, until the node is registered.
-        if is_new || !self.is_registered(&name).await? {
-            let token = spec.bootstrap.token.as_bytes();
-            archive::put_text(&self.engine, &name, container::AGENT, "token", 0o600, token).await?;
-        }
-        self.point("token")?;
-        if is_new {
-            self.start_container(&spec.node, &record).await?;
-        }
-        self.point("started")?;
-        self.handle(&spec.node, &record, |name| spec.ports.contains(name))
-    }
-
-    async fn program(&self) -> Result<Program<'_>, ProviderError> {
-        if self.program.get().is_none() {
-            let path = self.options.agent_program.clone();
-            let read = move || std::fs::File::open(&path).and_then(crate::model::secret::hash_all);
-            let hash = tokio::task::spawn_blocking(read)
-                .await
-                .map_err(std::io::Error::other)
-                .flatten();
-            let (_, hash) = hash.map_err(|e| failed("the agent's program cannot be read", &e))?;
-            let _ = self.program.set(hash);
-        }
-        Ok(Program {
-            path: &self.options.agent_program,
-            hash: self.program.get().map_or("", String::as_str),
-            server: &self.server,
-        })
-    }
-
-    async fn create(&self, spec: &NodeSpec, start: &images::Start, subnet: Subnet) -> Result<(), ProviderError> {
-        let client = self.engine.client().await?;
-        loop {
-            let limits_disk = self.limits_disk.get().copied().unwrap_or(true);
-            let options = CreateContainerOptionsBuilder::new().name(&tags::name(&spec.node)).build();
-            let body = container::body(&self.options, spec, &self.server, start, subnet, limits_disk);
-            match client.create_container(Some(options), body).await {
-                Ok(_) => {
-                    let _ = self.limits_disk.set(limits_disk);
-                    return Ok(());
-                }
-                Err(error) if limits_disk && message(&error).contains("storage-opt") => {
-                    // Only some file systems can, and the engine does not say so beforehand.
-                    let _ = self.limits_disk.set(false);
-                }
-                Err(error) => return Err(self.engine.failed("the container cannot be made", &error)),
-            }
-        }
-    }
-
-    async fn is_registered(&self, container: &str) -> Result<bool, ProviderError> {
-        let client = self.engine.client().await?;
-        let path = format!("{}/registered", container::AGENT);
-        let options = bollard::query_parameters::ContainerArchiveInfoOptionsBuilder::new()
-            .path(&path)
-            .build();
-        let there = found(client.get_container_archive_info(container, Some(options)).await);
-        there
-            .map(|there| there.is_some())
-            .map_err(|e| self.engine.failed("the agent's folder cannot be looked at", &e))
-    }
-
-    async fn start_container(&self, node: &NodeId, record: &Record) -> Result<(), ProviderError> {
-        let client = self.engine.client().await?;
-        let name = tags::name(node);
-        let start = || client.start_container(&name, None::<StartContainerOptions>);
-        if let Err(error) = start().await {
-            let said = message(&error);
-            let Some(subnet) = record.subnet.filter(|_| said.contains("network")) else {
-                return Err(self.engine.failed("the container cannot be started", &error));
-            };
-            // Tidying up an engine takes networks away that no running container is on.
-            tracing::warn!(%node, said, "the container has lost its network; making it again");
-            let labels = self
-                .look(node)
-                .await?
-                .and_then(|c| c.config)
-                .and_then(|c| c.labels)
-                .unwrap_or_default();
-            networks::mend(&self.engine, self.pool, &name, labels, subnet).await?;
-            start()
-                .await
-                .map_err(|e| self.engine.failed("the container cannot be started", &e))?;
-        }
-        match self.look(node).await? {
-            Some(there) if runs(&there) => Ok(()),
-            _ => Err(ProviderError::Retry {
-                why: format!("the container {name} ended at once: {}", self.last_words(&name).await),
-            }),
-        }
-    }
-
-    async fn last_words(&self, container: &str) -> String {
-        let Ok(client) = self.engine.client().await else {
-            return String::new();
-        };
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("3").build();
-        let lines = client.logs(container, Some(options)).map_ok(|line| line.to_string());
-        let lines: Vec<String> = lines.try_collect().await.unwrap_or_default();
-        match lines.concat().trim() {
-            "" => "it said nothing".to_owned(),
-            said => said.replace('\n', " / "),
-        }
-    }
-
     fn handle(&self, node: &NodeId, record: &Record, wanted: impl Fn(&String) -> bool) -> Result<NodeHandle, ProviderError> {
         let subnet = record.subnet.ok_or_else(|| ProviderError::Retry {
             why: format!("nothing is written down of the network of {node}"),
@@ -470,77 +324,6 @@ impl Inner {
         }
         fences::prune(&self.root, std::time::SystemTime::now());
         Ok(())
-    }
-
-    async fn remove(&self, node: &NodeId) -> Result<(), ProviderError> {
-        let client = self.engine.client().await?;
-        let name = tags::name(node);
-        let began = Instant::now();
-        // Whatever it served is dead from here on; all the rest takes longer.
-        let _ = client.kill_container(&name, None::<KillContainerOptions>).await;
-        loop {
-            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-            match client.remove_container(&name, Some(options)).await {
-                Err(error) if is_missing(&error) => break,
-                Err(error) if !is_conflict(&error) || began.elapsed() > PATIENCE => {
-                    return Err(self.engine.failed("the container cannot be removed", &error));
-                }
-                // Until the engine says itself that there is none.
-                Ok(()) => {}
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
-        self.point("container-gone")?;
-        networks::remove(&self.engine, node).await?;
-        let options = RemoveVolumeOptionsBuilder::new().force(true).build();
-        if let Err(error) = client.remove_volume(&name, Some(options)).await
-            && !is_missing(&error)
-        {
-            return Err(self.engine.failed("the volume cannot be removed", &error));
-        }
-        networks::tidy(&self.engine).await;
-        images::tidy(&self.engine, &self.server).await;
-        let folder = self.folder(node);
-        files::remove_all(&folder).map_err(|e| failed(&format!("the folder {} cannot be removed", folder.display()), &e))?;
-        Ok(())
-    }
-
-    async fn list_owned(&self) -> Result<Vec<Owned>, ProviderError> {
-        let client = self.engine.client().await?;
-        let mut all: BTreeMap<NodeId, Observed> = BTreeMap::new();
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&tags::filter(tags::SERVER, &self.server))
-            .build();
-        let containers = client.list_containers(Some(options)).await;
-        for container in containers.map_err(|e| self.engine.failed("the containers cannot be listed", &e))? {
-            if let Some(node) = container.labels.as_ref().and_then(tags::node_of) {
-                let running = container.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING);
-                all.insert(node, if running { Observed::Running } else { Observed::Stopped });
-            }
-        }
-        let networks = networks::listed(&self.engine, tags::SERVER, &self.server).await?;
-        let networks = networks.iter().filter_map(|n| n.labels.as_ref().and_then(tags::node_of));
-        let options = ListVolumesOptionsBuilder::new()
-            .filters(&tags::filter(tags::SERVER, &self.server))
-            .build();
-        let volumes = client.list_volumes(Some(options)).await;
-        let volumes = volumes.map_err(|e| self.engine.failed("the volumes cannot be listed", &e))?;
-        let volumes = volumes.volumes.unwrap_or_default();
-        let volumes = volumes.iter().filter_map(|v| tags::node_of(&v.labels));
-        let folders = std::fs::read_dir(&self.root).map_err(|e| failed("what is written down of nodes cannot be listed", &e))?;
-        let folders = folders.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        for node in networks.chain(volumes).chain(folders) {
-            all.entry(node).or_insert(Observed::Stopped);
-        }
-        Ok(all
-            .into_iter()
-            .map(|(node, observed)| Owned {
-                external_id: tags::name(&node),
-                observed,
-                node,
-            })
-            .collect())
     }
 }
 
