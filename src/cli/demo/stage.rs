@@ -207,6 +207,15 @@ impl Stage {
         places.extend(place(&self.running.url));
         let mut nodes = Vec::new();
         for provider in self.running.control.providers.all() {
+            // Nobody would know of an image whose server is gone for good.
+            let images = if self.folder.temporary {
+                provider.images().await
+            } else {
+                Ok(Vec::new())
+            };
+            for image in images.unwrap_or_default() {
+                let _ = provider.remove_image(&image.external_id).await;
+            }
             match provider.list_owned().await {
                 Ok(owned) => nodes.extend(owned.into_iter().map(|node| node.external_id)),
                 Err(why) => return Err(internal("It cannot be told what is left", &why)),

@@ -3,6 +3,7 @@
 use super::engine::{Engine, found, is_missing};
 use super::tags::{self, Labels};
 use super::{Image, ProviderError, archive};
+use crate::clock::{Clock, SystemClock};
 use crate::model::id::NodeId;
 use bollard::models::{ContainerConfig, ContainerCreateBody, HostConfig, ImageInspect, ImageSummary};
 use bollard::query_parameters::{
@@ -20,6 +21,8 @@ pub(super) const PROGRAM_FOLDER: &str = "/usr/local/bin";
 pub(super) const PROGRAM: &str = "greenroom";
 const PLAIN: &str = "greenroom/node";
 const BAKED: &str = "greenroom/baked";
+// How long a server that makes no new plain image may rely on the one of another.
+const KEPT_S: i64 = 24 * 3600;
 // Changes with what is put into a plain image.
 const FORM: &str = "1";
 
@@ -113,16 +116,21 @@ async fn plain(engine: &Engine, base: &str, program: &Program<'_>) -> Result<Str
     Ok(name)
 }
 
-// Plain images of earlier versions of this server's program: nothing starts from them again.
+// Plain images of earlier versions of this server's program, from which nothing starts again, and of any server's that are old:
+// whoever still needs one makes it again within seconds.
 async fn outdated(engine: &Engine, program: &Program<'_>, current: &str) {
-    let Ok(all) = labelled(engine, program.server).await else {
-        return;
-    };
-    for image in all {
-        let other = |tag: &&String| tag.starts_with(PLAIN) && *tag != current;
-        let another_program = image.labels.get(tags::PROGRAM).map(String::as_str) != Some(program.hash);
-        for tag in image.repo_tags.iter().filter(other).filter(|_| another_program) {
-            let _ = remove(engine, tag).await;
+    let Ok(client) = engine.client().await else { return };
+    let filters = HashMap::from([("reference", vec![PLAIN])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let now = SystemClock.now().0 / 1000;
+    for image in client.list_images(Some(options)).await.unwrap_or_default() {
+        let label = |name: &str| image.labels.get(name).map(String::as_str);
+        let ours = label(tags::SERVER) == Some(program.server);
+        let old = now - image.created > KEPT_S;
+        if label(tags::PROGRAM) != Some(program.hash) && (ours || old) {
+            for tag in image.repo_tags.iter().filter(|tag| *tag != current) {
+                let _ = remove(engine, tag).await;
+            }
         }
     }
 }
