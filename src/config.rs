@@ -30,6 +30,8 @@ pub struct Settings {
     pub docker: Docker,
     /// Previews of branches.
     pub previews: Previews,
+    /// The EC2 provider.
+    pub ec2: Ec2,
     /// Database servers that stacks may get databases in.
     pub databases: Databases,
     /// The organisation's files.
@@ -193,6 +195,48 @@ impl std::fmt::Debug for Previews {
             .field("tokens", &self.tokens.keys())
             .finish_non_exhaustive()
     }
+}
+
+/// The EC2 provider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ec2 {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// The region; what AWS's own settings say where empty.
+    pub region: String,
+    /// The profile in AWS's own files; the default one where empty.
+    pub profile: String,
+    /// Where EC2 answers, where that is not the region's usual address.
+    pub endpoint: String,
+    /// What everything of this server is tagged with; a name of its own where empty.
+    pub owner: String,
+    /// An image's id, or `OWNER/NAME` with stars in the name.
+    pub image: String,
+    /// Instance types of small nodes, in the order they are tried.
+    pub types_small: Vec<String>,
+    /// Instance types of medium nodes.
+    pub types_medium: Vec<String>,
+    /// Instance types of large nodes.
+    pub types_large: Vec<String>,
+    /// Subnets, in the order they are tried.
+    pub subnets: Vec<String>,
+    /// Security groups.
+    pub security_groups: Vec<String>,
+    /// Key pair for SSH.
+    pub key_pair: String,
+    /// Instance profile.
+    pub instance_profile: String,
+    /// Gibibytes of the root volume.
+    pub root_gb: i32,
+    /// Type of the root volume.
+    pub root_type: String,
+    /// Whether spot instances are tried before others.
+    pub spot: bool,
+    /// `public`, `private` or `elastic`.
+    pub address: String,
+    /// Ports of apps begin here.
+    pub first_port: u16,
 }
 
 /// Database servers that stacks may get databases in.

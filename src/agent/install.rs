@@ -3,9 +3,10 @@
 //! Doing it again changes only what differs, so an installation is also how the agent is brought up to date.
 
 use super::folder::io_fault;
-use super::unit::{SERVICE, installed_unit};
+use super::unit::{INSTANCE, SERVICE, installed_unit};
 use crate::machine::files;
 use crate::model::fault::Fault;
+use crate::model::id::NodeId;
 use crate::model::secret;
 use crate::wire::agent::Registered;
 use serde::Serialize;
@@ -43,6 +44,9 @@ pub struct InstallArgs {
     /// The node's name in the inventory [default: the machine's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// The node's id, where its provider has given it one
+    #[arg(long, value_name = "NODE", conflicts_with = "name", hide = true)]
+    node: Option<NodeId>,
     /// Install into this tree, such as the one of an image, and start nothing
     #[arg(long, value_name = "FOLDER")]
     root: Option<PathBuf>,
@@ -115,7 +119,17 @@ impl Tree {
 pub async fn install(args: &InstallArgs, folder: &Path) -> Result<Installed, Fault> {
     let tree = Tree::of(args.root.as_deref());
     let own = tree.at(&folder.to_string_lossy());
-    let node = registered(&own);
+    let mut node = registered(&own);
+    if let (Some(was), Some(wanted)) = (&node, &args.node)
+        && was != wanted.as_str()
+    {
+        // The disk is a copy of that node's: what it knows and its key are not this machine's.
+        if tree.boots_with_systemd && tree.unit().exists() {
+            systemctl(&["stop", SERVICE])?;
+        }
+        files::remove_all(&own).map_err(|e| io_fault("What another node's agent knew cannot be removed", &e))?;
+        node = None;
+    }
     let mut done = Installed::default();
     let token_file = args.token_file.clone().unwrap_or_else(|| TOKEN.into());
     if args.token.is_none() && node.is_none() && !tree.at(&token_file.to_string_lossy()).is_file() {
@@ -123,10 +137,13 @@ pub async fn install(args: &InstallArgs, folder: &Path) -> Result<Installed, Fau
         return Err(fault.next("Give a token of `greenroom node token create` with --token-file or GREENROOM_NODE_TOKEN"));
     }
     let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let name = args.name.clone().unwrap_or_else(host);
+    let who = match &args.node {
+        Some(node) => ("NODE", node.as_str().to_owned()),
+        None => ("NAME", args.name.clone().unwrap_or_else(host)),
+    };
     let settings = settings(&[
         ("SERVER", &args.server),
-        ("NAME", &name),
+        (who.0, &who.1),
         ("TOKEN_FILE", &token_file.to_string_lossy()),
         ("FOLDER", &folder.to_string_lossy()),
     ])?;
@@ -141,7 +158,7 @@ pub async fn install(args: &InstallArgs, folder: &Path) -> Result<Installed, Fau
     put_at(
         &unit,
         &format!("/etc/systemd/system/{SERVICE}"),
-        installed_unit().as_bytes(),
+        installed_unit(machine(args, &tree)?.as_deref()).as_bytes(),
         0o644,
         &mut done,
     )?;
@@ -202,6 +219,22 @@ pub fn uninstall(args: &UninstallArgs, folder: &Path) -> Result<Uninstalled, Fau
         systemctl(&["daemon-reload"])?;
     }
     Ok(done)
+}
+
+// Which machine this is, where its provider may start others from a copy of its disk.
+fn machine(args: &InstallArgs, tree: &Tree) -> Result<Option<String>, Fault> {
+    if args.node.is_none() {
+        return Ok(None);
+    }
+    match fs::read_to_string(tree.at(INSTANCE)) {
+        Ok(text) => {
+            let plain = |c: &char| c.is_ascii_alphanumeric() || "-_.".contains(*c);
+            let id: String = text.trim().chars().filter(plain).collect();
+            Ok((!id.is_empty()).then_some(id))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_fault(&format!("{INSTANCE} cannot be read"), &error)),
+    }
 }
 
 fn registered(folder: &Path) -> Option<String> {

@@ -191,7 +191,13 @@ pub struct AgentArgs {
     )]
     pub server: Option<String>,
     /// The node's id, where its provider has given it one
-    #[arg(long, value_name = "NODE", required_unless_present_any = ["offline", "name"], hide = true)]
+    #[arg(
+        long,
+        value_name = "NODE",
+        required_unless_present_any = ["offline", "name"],
+        env = "GREENROOM_AGENT_NODE",
+        hide = true
+    )]
     pub node: Option<NodeId>,
     /// The node's name in the inventory
     #[arg(

@@ -30,22 +30,33 @@ pub fn unit_file(args: &AgentArgs) -> String {
         args.token_file.as_ref().map(|file| file.display().to_string()),
     );
     let origin = format!("`greenroom agent unit`: save it as /etc/systemd/system/{SERVICE}");
-    text(&origin, &format!("ExecStart={command}"))
+    text(&origin, "", &format!("ExecStart={command}"))
 }
 
-/// The unit file of an agent that was installed, which has its settings in a file.
-pub(super) fn installed_unit() -> String {
+/// Where cloud-init keeps which machine this is.
+pub(super) const INSTANCE: &str = "/var/lib/cloud/data/instance-id";
+
+/// The unit file of an agent that was installed, which has its settings in a file. Where a machine is named, it starts on that one
+/// only: another one that starts from a copy of its disk must not be taken for it, and installs the agent anew.
+pub(super) fn installed_unit(machine: Option<&str>) -> String {
     let start = format!("EnvironmentFile={SETTINGS}\nExecStart={PROGRAM} agent");
-    text("`greenroom agent install`", &start)
+    let (after, condition) = match machine {
+        Some(machine) => (
+            " cloud-init.service cloud-init-network.service",
+            format!("ExecCondition=grep -qxF {machine} {INSTANCE}\n"),
+        ),
+        None => ("", String::new()),
+    };
+    text("`greenroom agent install`", after, &format!("{condition}{start}"))
 }
 
-fn text(origin: &str, start: &str) -> String {
+fn text(origin: &str, after: &str, start: &str) -> String {
     format!(
         "# Written by {origin}\n\
          [Unit]\n\
          Description=Greenroom agent\n\
          Wants=network-online.target\n\
-         After=network-online.target\n\
+         After=network-online.target{after}\n\
          \n\
          [Service]\n\
          {start}\n\

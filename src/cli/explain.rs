@@ -64,6 +64,7 @@ fn text(entry: &CodeEntry) -> String {
         Turn::AppOwner => "of whoever owns the app",
         Turn::Platform => "of the platform team",
         Turn::Nobody => "nobody's, it is tried again by itself",
+        Turn::Cloud => "of the cloud that servers are rented from",
     };
     format!(
         "{}: {}\n\n{}\n\nUsually the turn is {turn}. Next: {}.",

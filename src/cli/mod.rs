@@ -23,6 +23,7 @@ mod object;
 pub mod output;
 mod preset;
 mod preview;
+mod provider;
 pub mod recipe;
 mod recipe_apply;
 mod run;
@@ -83,6 +84,8 @@ enum Command {
     Image(image::ImageArgs),
     /// Remove what providers hold and nobody knows of, or show what they hold and should hold
     Reap(image::ReapArgs),
+    /// Whether providers have what launches need
+    Provider(provider::ProviderArgs),
     /// Register apps, look at what they need and at their history, and go back in it
     App(app::AppArgs),
     /// Make the inventory what a folder of files says, with the difference first
@@ -177,6 +180,7 @@ async fn run(command: Command, output: Output) -> Result {
         Command::Preview(args) => preview::run(args, output).await,
         Command::Image(args) => image::run(args, output).await,
         Command::Reap(args) => image::reap(args, output).await,
+        Command::Provider(args) => provider::run(args, output).await,
         Command::App(args) => app::run(args, output).await,
         Command::Apply(args) => apply::run(args, output).await,
         Command::Node(args) => object::run_node(args, output).await,

@@ -54,7 +54,7 @@ pub struct Replacements {
 }
 
 impl Replacements {
-    /// For drills: `GREENROOM_CRASH_AT=after_intent@node` or `=sandbox@POINT`, `=docker@POINT` makes this process die there, at once and
+    /// For drills: `GREENROOM_CRASH_AT=after_intent@node` or `=sandbox@POINT`, `=docker@POINT`, `=ec2@POINT` makes this process die there, at once and
     /// without a word, as `kill -9` would. Unset, nothing is replaced.
     pub fn from_environment() -> Self {
         let Ok(at) = std::env::var("GREENROOM_CRASH_AT") else {
@@ -64,7 +64,7 @@ impl Replacements {
         let (place, point) = at
             .split_once('@')
             .map_or((at.clone(), String::new()), |(a, b)| (a.to_owned(), b.to_owned()));
-        if place == "sandbox" || place == "docker" {
+        if ["sandbox", "docker", "ec2"].contains(&place.as_str()) {
             let interrupt: Interrupt = Arc::new(move |here| if here == point { die() } else { false });
             return Self {
                 interrupt: Some(interrupt),
@@ -275,6 +275,9 @@ async fn configured(settings: &Settings, replace: &Replacements) -> Result<Vec<A
     };
     let interrupt = &replace.interrupt;
     let mut all: Vec<Arc<dyn Provider>> = vec![Arc::new(sandbox(settings, agent_program.clone(), interrupt.clone())?)];
+    if settings.ec2.enabled {
+        all.push(ec2(settings, interrupt.clone()).await?);
+    }
     if settings.docker.enabled == Enabled::No {
         return Ok(all);
     }
@@ -289,6 +292,59 @@ async fn configured(settings: &Settings, replace: &Replacements) -> Result<Vec<A
         (Err(error), _) => tracing::warn!(%error, "stacks cannot be containers"),
     }
     Ok(all)
+}
+
+#[cfg(feature = "ec2")]
+async fn ec2(settings: &Settings, interrupt: Option<Interrupt>) -> Result<Arc<dyn Provider>> {
+    use crate::providers::ec2::{Ec2, Ec2Options, Pace, Reach};
+    let asked = &settings.ec2;
+    let url = match settings.agents.url.as_str() {
+        "" => &settings.server.public_url,
+        url => url,
+    };
+    let server_url = url.trim_end_matches('/').to_owned();
+    let options = Ec2Options {
+        folder: settings.data.folder.join("ec2"),
+        region: asked.region.clone(),
+        profile: asked.profile.clone(),
+        endpoint: asked.endpoint.clone(),
+        owner: match asked.owner.as_str() {
+            "" => own_name(settings)?,
+            owner => owner.to_owned(),
+        },
+        image: asked.image.clone(),
+        types: [&asked.types_small, &asked.types_medium, &asked.types_large].map(Clone::clone),
+        subnets: asked.subnets.clone(),
+        security_groups: asked.security_groups.clone(),
+        key_pair: asked.key_pair.clone(),
+        instance_profile: asked.instance_profile.clone(),
+        root_gb: asked.root_gb,
+        root_type: asked.root_type.clone(),
+        spot: asked.spot,
+        reach: Reach::named(&asked.address).map_err(|why| anyhow::anyhow!("ec2.address: {why}"))?,
+        first_port: asked.first_port,
+        first_start: Arc::new(crate::control::FirstStarts::new(&server_url)),
+        server_url,
+        credentials: None,
+        pace: Pace::default(),
+        interrupt,
+    };
+    let made = Ec2::new(options).await;
+    Ok(Arc::new(made.map_err(|error| {
+        anyhow::anyhow!("the EC2 provider cannot start: {error}")
+    })?))
+}
+
+// As lasting as the database and another one for each: a server ends what is tagged as its own and not in its database.
+#[cfg(feature = "ec2")]
+fn own_name(settings: &Settings) -> Result<String> {
+    use crate::model::secret::{hash, hex};
+    Ok(format!("greenroom-{}", &hash(&hex("owner/", &key(settings)?))[..8]))
+}
+
+#[cfg(not(feature = "ec2"))]
+async fn ec2(_: &Settings, _: Option<Interrupt>) -> Result<Arc<dyn Provider>> {
+    bail!("ec2.enabled is set, and this program was built without it: build it with `--features ec2`")
 }
 
 fn docker(settings: &Settings, agent_program: PathBuf, interrupt: Option<Interrupt>) -> Result<Docker, ProviderError> {

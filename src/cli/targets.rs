@@ -2,7 +2,7 @@
 
 use crate::model::configuration::NodeConfiguration;
 use crate::model::diagnostic::Diagnostic;
-use crate::recipes::targets::{self, Options, Stub, Target};
+use crate::recipes::targets::{self, Newcomer, Options, Stub, Target};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::fs;
 use std::io::{Result, Write};
@@ -98,7 +98,7 @@ impl TargetArgs {
         };
         Ok(Some(Stub {
             server: server.clone(),
-            name: name.clone(),
+            newcomer: Newcomer::Named(name.clone()),
             token: fs::read_to_string(token)?.trim().to_owned(),
             program: program.clone(),
             program_sha256: hash.clone(),

@@ -11,6 +11,7 @@ mod interop;
 mod inventory;
 mod presets;
 mod previews;
+mod providers;
 mod runs;
 mod secrets;
 mod sharing;

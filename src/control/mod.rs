@@ -17,6 +17,7 @@ pub mod keeper;
 pub mod pools;
 pub mod presets;
 pub mod previews;
+pub mod providers;
 pub mod reaper;
 pub mod runs;
 pub mod search;
@@ -35,6 +36,8 @@ use crate::providers::Providers;
 use crate::providers::postgres::DatabaseServer;
 use crate::store::Store;
 pub use crate::store::{AuditRow, Change};
+#[cfg(feature = "ec2")]
+pub use agents::FirstStarts;
 pub use error::{ControlError, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

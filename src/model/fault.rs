@@ -18,6 +18,8 @@ pub enum Turn {
     Platform,
     /// Nobody: it is tried again by itself.
     Nobody,
+    /// The cloud that servers are rented from.
+    Cloud,
 }
 
 /// A coded failure. `what`, `why` and `next` are single sentences without a full stop at the end.
@@ -180,6 +182,20 @@ catalogue! {
     "query-invalid" 400 You, "The query cannot be read", "Correct it at the column that is given", "A search query broke the grammar: words and `field:value` joined by `AND`, `OR` and `NOT`, with groups, phrases, ranges and the wildcards `*` and `?`. Fuzzy search (`~`) and boosting (`^`) are not offered.";
     "query-too-wide" 400 You, "The query would look at too much", "Name a field, or begin the word with something else than a wildcard", "A word that begins with a wildcard, or a range, without one field to look in has to look at every value of every document. With this many documents that would take too long.";
     "target-refused" 422 Platform, "The configuration cannot be made into that", "Leave out what is listed with `targets`, or let the agent apply it", "A script, user-data or an image cannot do everything that the agent does, and none may hold a secret. Every state that it cannot do is listed with file, line and column.";
+    "ec2-permission" 403 Platform, "The AWS account may not do this", "Allow what the message names; docs/ec2.md has the whole policy, `greenroom provider check ec2` tries all of it", "The role or user that this server acts as in AWS lacks a permission, so EC2 refused. Nothing was made.";
+    "ec2-credentials" 401 Platform, "AWS does not accept the server's credentials", "Give the server a role, a profile (`ec2.profile`) or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, then `greenroom provider check ec2`", "There are no credentials, they have expired, or AWS does not know them. They are looked for in the environment, in AWS's own files, and in the role of the machine or container that the server runs on.";
+    "ec2-clock" 401 Platform, "The server's clock is wrong", "Set the server's clock", "AWS takes signed requests for a few minutes around their making only, and this one was outside of that.";
+    "ec2-account" 403 Platform, "The AWS account cannot be used for this yet", "Look at the account's messages in the AWS console: a verification, a payment or a subscription to the image is missing", "AWS refuses what is asked for the account as a whole, not for one permission: it is new, blocked, or has not subscribed to what the image costs.";
+    "ec2-quota" 503 Platform, "A quota of the AWS account is used up", "Ask AWS for more under Service Quotas, or end stacks that are not needed", "AWS limits how many virtual processors, spot instances, volumes and addresses an account has in a region. All other types and zones of the settings were tried where that could help.";
+    "ec2-capacity" 503 Cloud, "AWS has no such server to give right now", "Retry later, or add types and subnets of other zones to the ec2 settings", "All types, zones and markets of the settings were tried, and AWS has no room in any. It is not the account's quota; it usually passes within minutes to hours.";
+    "ec2-subnet-full" 503 Platform, "A subnet has no free addresses", "Add a subnet to ec2.subnets, or end what is not needed in this one", "Every server takes an address of its subnet, and all subnets of the settings are full.";
+    "ec2-setting" 422 Platform, "EC2 does not take what the settings say", "Correct the ec2 settings as the message says; `greenroom provider check ec2` looks at all of them", "An image, subnet, group, key pair, instance type or profile of the settings does not exist in this region, or does not fit the others.";
+    "ec2-throttled" 503 Nobody, "EC2 asks for fewer requests", "Retry in a minute", "The account makes more calls than EC2 allows. Calls were slowed down and tried several times before this was said.";
+    "ec2-unreachable" 503 Platform, "EC2 does not answer", "Retry; if it stays, check the server's way to the internet and https://health.aws.amazon.com", "EC2 could not be reached or failed inside, also after several attempts. What may have been made is found again by its tags.";
+    "ec2-mismatch" 409 Nobody, "EC2 knows another launch under this token", "Retry: the instance is adopted, or launched under a new token", "A launch was begun before with other settings, and EC2 keeps one launch to a token. What was launched is looked for by its tags.";
+    "ec2-state" 409 Nobody, "The instance is between two states", "Retry in a moment", "An instance that is starting or stopping takes no other orders until it has arrived.";
+    "ec2-protected" 409 Platform, "The instance is protected", "Turn off termination or stop protection of the instance in the AWS console, then retry", "Someone protected the instance against being stopped or terminated. Greenroom never does so, and does not override it.";
+    "ec2-instance-lost" 503 You, "The instance is gone", "Rebuild the stack, which makes a new one, or destroy it", "EC2 says that the instance was terminated, by someone in the console, by AWS, or because a spot instance was taken back. Its disk is gone with it.";
     "range-outside" 416 You, "There is nothing at that part of the file", "Ask for a part that begins before its end", "The `Range` header names bytes after the end of the file. `Content-Range` says how long it is.";
     "not-serving" 503 Nobody, "The stack does not serve now", "Wait, or look at what its page says", "The address belongs to a stack that is being made, changed, or is not running. `Retry-After` says when to ask again; the stack's page says what it waits for.";
     "app-unreachable" 502 AppOwner, "The app does not answer", "Read the app's log on the stack's page", "The stack is up, but nothing answers at this app's port, or what answers does not speak HTTP. Its agent restarts what has ended.";

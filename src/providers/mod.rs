@@ -10,6 +10,7 @@
 
 use crate::machine::files;
 pub use crate::model::configuration::Layout;
+use crate::model::fault::Fault;
 use crate::model::id::{NodeId, StackId};
 use crate::model::stack::Size;
 use async_trait::async_trait;
@@ -19,6 +20,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub mod docker;
+#[cfg(feature = "ec2")]
+pub mod ec2;
 pub mod fake;
 mod fences;
 pub mod postgres;
@@ -171,6 +174,49 @@ pub struct Image {
     pub bytes: Option<u64>,
 }
 
+/// One thing that a provider needs, and whether it has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was looked at: "permission ec2:RunInstances", "subnet subnet-1".
+    pub what: String,
+    /// Whether it is as it should be; nothing where that cannot be found out before it is needed.
+    pub ok: Option<bool>,
+    /// What was found.
+    pub why: String,
+    /// What to do about it; empty where nothing is to be done.
+    pub next: String,
+}
+
+impl Finding {
+    /// It is as it should be.
+    pub fn good(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            ok: Some(true),
+            why: why.into(),
+            next: String::new(),
+        }
+    }
+
+    /// It is not, and this is what to do.
+    pub fn bad(what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            ok: Some(false),
+            why: why.into(),
+            next: next.into(),
+        }
+    }
+
+    /// It cannot be found out.
+    pub fn unknown(what: impl Into<String>, why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            ok: None,
+            ..Self::bad(what, why, next)
+        }
+    }
+}
+
 /// Why a provider did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
@@ -205,6 +251,14 @@ pub enum ProviderError {
     Denied {
         /// The rule.
         why: String,
+    },
+    /// It says more exactly than this list what is wrong, whose turn it is and what to do next.
+    #[error("{fault}")]
+    Known {
+        /// That.
+        fault: Box<Fault>,
+        /// Whether it may work later.
+        again: bool,
     },
     /// The token is below the highest seen for this node.
     #[error("an older controller (token {given:?}) tried to change a node that {seen:?} holds")]
@@ -306,6 +360,15 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// Where the provider cannot be asked.
     async fn list_owned(&self) -> Result<Vec<Owned>, ProviderError>;
+
+    /// Whether it has all that launches need, looked at in one pass and without making anything.
+    async fn check(&self) -> Vec<Finding> {
+        let what = format!("the {} provider", self.name());
+        vec![match self.list_owned().await {
+            Ok(owned) => Finding::good(what, format!("it answers; {} servers of ours", owned.len())),
+            Err(error) => Finding::bad(what, error.to_string(), "Check its settings and that what it uses runs"),
+        }]
+    }
 }
 
 /// The providers of a server, by name; the first is the default.

@@ -58,7 +58,7 @@ impl StepKind for CreateNode {
         let provider = self.0.provider(&input.provider)?;
         let stack = self.0.stack(&input.stack).await?;
         let image = self.image(cx, &input).await?;
-        let token = crate::model::secret::make("grn_");
+        let token = self.0.store.node_token(&input.node);
         let mut tx = self.0.store.journal().await.map_err(Fault::from)?;
         tx.set_node_bootstrap(&input.node, &crate::model::secret::hash(&token))
             .await

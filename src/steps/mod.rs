@@ -127,6 +127,8 @@ pub(crate) fn provider_error(what: &str, error: &ProviderError) -> StepError {
         ProviderError::Quota { .. } => StepError::Final(fault("capacity-exhausted")),
         ProviderError::DiskFull { .. } => StepError::Final(fault("disk-full")),
         ProviderError::Denied { .. } => StepError::Final(fault("provider-refused")),
+        ProviderError::Known { fault, again: true } => StepError::Failed(fault.as_ref().clone()),
+        ProviderError::Known { fault, again: false } => StepError::Final(fault.as_ref().clone()),
         // Someone newer drives this run; whatever this worker does now must not count.
         ProviderError::Fenced { .. } => StepError::Stopped,
     }

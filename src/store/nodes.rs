@@ -91,6 +91,18 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
+    /// Whether a node that is not known to be gone was given the token of this hash.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn is_node_token(&self, hash: &str) -> Result<bool> {
+        let found: Option<String> = sqlx::query_scalar("SELECT id FROM nodes WHERE bootstrap_hash = $1 AND state <> 'gone'")
+            .bind(hash.to_owned())
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(found.is_some())
+    }
+
     /// All nodes that are not known to be gone.
     ///
     /// # Errors

@@ -4,9 +4,10 @@
 //! sealed when the store gets one. Where the key is kept is not known here.
 
 use super::{Result, Store, StoreError};
-use crate::model::id::StackId;
-use crate::model::secret::hex;
+use crate::model::id::{NodeId, StackId};
+use crate::model::secret::{self, hex};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use sqlx::Row;
 
 /// Length of a key in bytes.
@@ -16,7 +17,10 @@ const SEALED: &str = "sealed1:";
 const PROOF: &str = "the key is the right one";
 
 /// Seals and opens secrets.
-pub struct Vault(LessSafeKey);
+pub struct Vault {
+    sealing: LessSafeKey,
+    deriving: hmac::Key,
+}
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,15 +34,18 @@ impl Vault {
     /// # Errors
     /// Where the key is none.
     pub fn new(key: &[u8; KEY]) -> Result<Self> {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| unreadable("the key cannot be used"))?;
-        Ok(Self(LessSafeKey::new(key)))
+        let sealing = UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| unreadable("the key cannot be used"))?;
+        Ok(Self {
+            sealing: LessSafeKey::new(sealing),
+            deriving: hmac::Key::new(hmac::HMAC_SHA256, key),
+        })
     }
 
     fn seal(&self, place: &str, text: &str) -> Result<String> {
         // Random, so never the same twice under one key in any number of secrets that there will be.
         let nonce: [u8; NONCE_LEN] = rand::random();
         let mut bytes = text.as_bytes().to_vec();
-        self.0
+        self.sealing
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place), &mut bytes)
             .map_err(|_| unreadable("it cannot be sealed"))?;
         Ok(hex(&hex(SEALED, &nonce), &bytes))
@@ -49,7 +56,10 @@ impl Vault {
         let mut bytes = unhex(stored.strip_prefix(SEALED).unwrap_or_default()).ok_or_else(wrong)?;
         let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN).ok_or_else(wrong)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| wrong())?;
-        let opened = self.0.open_in_place(nonce, Aad::from(place), sealed).map_err(|_| wrong())?;
+        let opened = self
+            .sealing
+            .open_in_place(nonce, Aad::from(place), sealed)
+            .map_err(|_| wrong())?;
         String::from_utf8(opened.to_vec()).map_err(|_| wrong())
     }
 }
@@ -86,6 +96,21 @@ impl Store {
         // A second key would not open what the first has sealed; the first stays.
         let _ = self.inner.vault.set(vault);
         Ok(())
+    }
+
+    /// The token that a node's agent registers with: the same each time it is asked for, because a provider that is asked twice
+    /// for one node must be asked for the same. Without a key another each time.
+    pub fn node_token(&self, node: &NodeId) -> String {
+        const PREFIX: &str = "grn_";
+        self.inner.vault.get().map_or_else(
+            || secret::make(PREFIX),
+            |vault| {
+                hex(
+                    PREFIX,
+                    hmac::sign(&vault.deriving, format!("node/{node}").as_bytes()).as_ref(),
+                )
+            },
+        )
     }
 
     /// A secret as it is stored.

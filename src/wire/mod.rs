@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod presets;
 pub mod previews;
 pub mod problem;
+pub mod providers;
 pub mod runs;
 pub mod secrets;
 pub mod sharing;

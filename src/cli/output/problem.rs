@@ -60,6 +60,7 @@ fn turn(turn: Turn) -> Option<&'static str> {
         Turn::AppOwner => Some("whoever owns the app"),
         Turn::Platform => Some("the platform team"),
         Turn::Nobody => Some("nobody's: it is tried again by itself"),
+        Turn::Cloud => Some("the cloud that servers are rented from"),
     }
 }
 

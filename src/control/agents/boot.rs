@@ -9,7 +9,7 @@ use super::enrol::{new_token, operators_only, token_life};
 use crate::model::actor::Actor;
 use crate::model::name::NodeName;
 use crate::model::secret;
-use crate::recipes::targets::{self, Options, Stub, Target};
+use crate::recipes::targets::{self, Newcomer, Options, Stub, Target};
 use crate::store::boots::BootRow;
 use crate::wire::agents::{BootView, NewBoot};
 use serde_json::json;
@@ -117,7 +117,7 @@ impl Control {
     async fn user_data(&self, boot: &BootRow, token: &str) -> Result<Vec<u8>> {
         let stub = Stub {
             server: boot.server.clone(),
-            name: boot.node.clone(),
+            newcomer: Newcomer::Named(boot.node.clone()),
             token: token.to_owned(),
             program: format!("{}/agent/v1/program", boot.server),
             program_sha256: self.agent_program().await?.sha256,

@@ -2,6 +2,8 @@
 
 pub mod boot;
 mod enrol;
+#[cfg(feature = "ec2")]
+mod first_start;
 pub mod fleet;
 mod nodes;
 pub mod program;
@@ -21,6 +23,8 @@ use crate::store::logs::Piece;
 use crate::store::nodes::NodeRow;
 use crate::wire::agent::{AgentLogChunk, LogBatch, NewKey, Register, Registered, Report, ReportOutcome, SecretValue};
 pub(super) use enrol::operators_only;
+#[cfg(feature = "ec2")]
+pub use first_start::FirstStarts;
 use fleet::{Bell, Known, Owner, Wish};
 use proof::Proof;
 use serde_json::Value;

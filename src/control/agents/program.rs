@@ -34,6 +34,18 @@ impl Program {
             facts: OnceCell::new(),
         }
     }
+
+    /// Its size and hash, looked at once.
+    pub(super) async fn facts(&self) -> Result<ProgramFacts> {
+        let facts = self.facts.get_or_try_init(|| async {
+            let file = self.file.clone();
+            match tokio::task::spawn_blocking(move || examine(&file)).await {
+                Ok(examined) => examined.map_err(unreadable),
+                Err(error) => Err(unreadable(error)),
+            }
+        });
+        Ok(facts.await?.clone())
+    }
 }
 
 impl Control {
@@ -42,14 +54,7 @@ impl Control {
     /// # Errors
     /// `internal` where the server cannot read itself.
     pub async fn agent_program(&self) -> Result<ProgramFacts> {
-        let facts = self.program.facts.get_or_try_init(|| async {
-            let file = self.program.file.clone();
-            match tokio::task::spawn_blocking(move || examine(&file)).await {
-                Ok(examined) => examined.map_err(unreadable),
-                Err(error) => Err(unreadable(error)),
-            }
-        });
-        Ok(facts.await?.clone())
+        self.program.facts().await
     }
 
     /// The agent's program, read from this byte on.
@@ -70,7 +75,7 @@ impl Control {
     }
 
     /// Whether this token lets a machine have the program: one that machines register with, used up or not, as long as it is
-    /// good. Without a token, whether the settings let everybody have it.
+    /// good, or that a server of a stack was made with, as long as that is there. Without a token, whether the settings let everybody have it.
     ///
     /// # Errors
     /// `not-signed-in`.
@@ -80,8 +85,10 @@ impl Control {
         }
         let refuse = || ControlError::new("not-signed-in", "The program is given to machines that hold a node token");
         let token = token.ok_or_else(refuse)?;
-        let found = self.store.agent_token(&secret::hash(token)).await?;
-        let good = found.is_some_and(|token| token.revoked_at.is_none() && token.expires_at > self.now());
+        let hash = secret::hash(token);
+        let found = self.store.agent_token(&hash).await?;
+        let good = found.is_some_and(|token| token.revoked_at.is_none() && token.expires_at > self.now())
+            || self.store.is_node_token(&hash).await?;
         if good { Ok(()) } else { Err(refuse()) }
     }
 }

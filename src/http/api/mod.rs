@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod page;
 pub mod presets;
 pub mod previews;
+pub mod providers;
 pub mod reference;
 pub mod runs;
 pub mod search;
@@ -120,6 +121,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(images::remove_image))
         .routes(routes!(images::show_holdings))
         .routes(routes!(images::reap))
+        .routes(routes!(providers::check_provider))
         .routes(routes!(stacks::start_stack))
         .routes(routes!(stacks::rebuild_stack))
         .routes(routes!(stacks::read_service_log))

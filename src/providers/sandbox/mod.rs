@@ -12,8 +12,8 @@ mod start;
 mod surroundings;
 
 use super::{
-    Capabilities, FencingToken, Interrupt, Layout, NodeHandle, NodeSpec, Observed, Owned, Provider, ProviderError, failed,
-    fences, may_be_given,
+    Capabilities, FencingToken, Finding, Interrupt, Layout, NodeHandle, NodeSpec, Observed, Owned, Provider, ProviderError,
+    failed, fences, may_be_given,
 };
 use crate::machine::processes;
 use crate::model::id::NodeId;
@@ -239,6 +239,33 @@ impl Inner {
         }
     }
 
+    fn check(&self) -> Vec<Finding> {
+        let options = &self.options;
+        let surroundings = self.surroundings();
+        let isolation = surroundings.isolation();
+        let walls = match surroundings.check_demanded() {
+            Ok(()) => Finding::good("isolation", isolation),
+            Err(error) => Finding::bad(
+                "isolation",
+                error.to_string(),
+                "Install bubblewrap, or set sandbox.isolation to auto",
+            ),
+        };
+        let all = options.first_port..=options.last_port;
+        let count = all.clone().count();
+        let free = all
+            .filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .count();
+        let what = format!("ports {} to {}", options.first_port, options.last_port);
+        let ports = if free == 0 {
+            let next = "Set sandbox.first_port and last_port to more, or end stacks that are not needed";
+            Finding::bad(what, "none is free", next)
+        } else {
+            Finding::good(what, format!("{free} of {count} are free"))
+        };
+        vec![walls, ports]
+    }
+
     fn list_owned(&self) -> Result<Vec<Owned>, ProviderError> {
         let entries = std::fs::read_dir(&self.root).map_err(|e| failed("the sandboxes cannot be listed", &e))?;
         let mut nodes: BTreeSet<NodeId> = entries
@@ -338,6 +365,12 @@ impl Provider for Sandbox {
         let inner = Arc::clone(&self.0);
         let listed = tokio::task::spawn_blocking(move || inner.list_owned()).await;
         listed.map_err(|e| ProviderError::Retry { why: e.to_string() })?
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        let inner = Arc::clone(&self.0);
+        let looked = tokio::task::spawn_blocking(move || inner.check()).await;
+        looked.unwrap_or_else(|error| vec![Finding::bad("the sandbox provider", error.to_string(), "")])
     }
 }
 

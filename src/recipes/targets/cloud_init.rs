@@ -10,6 +10,7 @@ use super::steps::bits;
 use super::{Target, about, states_for};
 use crate::model::configuration::{NodeConfiguration, State, StateBody};
 use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::id::NodeId;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -20,13 +21,22 @@ const SCRIPT: &str = "/var/lib/greenroom/configure";
 /// Where the token is until the node has registered.
 const TOKEN: &str = "/etc/greenroom/token";
 
-/// How a node of the inventory gets its configuration from the server where user-data has no room for it.
+/// As whom a machine registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Newcomer {
+    /// As the node of this name in the inventory.
+    Named(String),
+    /// As the server of a stack, which has its id from its provider.
+    Given(NodeId),
+}
+
+/// How a node gets its configuration from the server where user-data has no room for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stub {
     /// The server's address, as the node reaches it.
     pub server: String,
-    /// The node's name.
-    pub name: String,
+    /// Who it will be.
+    pub newcomer: Newcomer,
     /// The token with which it fetches the program and registers, good for one machine.
     pub token: String,
     /// Where the agent's program is.
@@ -280,11 +290,14 @@ fn stub_script(stub: &Stub) -> String {
            curl --config - --fail --silent --show-error --retry 8 --retry-all-errors --output \"$program\" -- {program}\n\
          printf '%s  %s\\n' {hash} \"$program\" | sha256sum --check --quiet\n\
          chmod 0755 -- \"$program\"\n\
-         \"$program\" agent install --server {server} --name {name} --token-file {TOKEN}\n\
+         \"$program\" agent install --server {server} {who} --token-file {TOKEN}\n\
          rm -f -- \"$program\"\n",
         program = word(&stub.program),
         hash = word(&stub.program_sha256),
         server = word(&stub.server),
-        name = word(&stub.name),
+        who = match &stub.newcomer {
+            Newcomer::Named(name) => format!("--name {}", word(name)),
+            Newcomer::Given(node) => format!("--node {node}"),
+        },
     )
 }

@@ -16,7 +16,7 @@ mod steps;
 mod unit;
 
 pub use bake::bakeable;
-pub use cloud_init::{Form, Stub, USER_DATA_LIMIT, UserData, stub_user_data};
+pub use cloud_init::{Form, Newcomer, Stub, USER_DATA_LIMIT, UserData, stub_user_data};
 pub use image::ImageContext;
 pub use matrix::{Support, support};
 

@@ -247,7 +247,7 @@ async fn nodes_share_nothing(arena: &dyn Arena) {
     assert!(owned(arena).await.is_empty());
 }
 
-async fn keeps_the_contract(arena: &dyn Arena) {
+pub async fn keeps_the_contract(arena: &dyn Arena) {
     a_node_made_twice_is_one(arena).await;
     a_call_that_was_cut_off_is_made_up_for(arena).await;
     a_call_that_was_cut_off_can_be_taken_back(arena).await;

@@ -2,5 +2,7 @@
 
 pub(crate) mod contract;
 pub mod docker;
+#[cfg(feature = "ec2")]
+pub mod ec2;
 pub mod postgres;
 mod sandbox;

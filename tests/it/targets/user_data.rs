@@ -1,7 +1,7 @@
 //! User-data: within what EC2 takes, and as cloud-init understands it.
 
 use super::{configuration, shown};
-use greenroom::recipes::targets::{Form, Options, Stub, USER_DATA_LIMIT, cloud_init};
+use greenroom::recipes::targets::{Form, Newcomer, Options, Stub, USER_DATA_LIMIT, cloud_init};
 use serde_json::{Value, json};
 
 fn file(path: &str, content: &str) -> Value {
@@ -11,7 +11,7 @@ fn file(path: &str, content: &str) -> Value {
 fn stub() -> Stub {
     Stub {
         server: "https://greenroom.example".to_owned(),
-        name: "web-1".to_owned(),
+        newcomer: Newcomer::Named("web-1".to_owned()),
         token: "grr_once".to_owned(),
         program: "https://greenroom.example/agent".to_owned(),
         program_sha256: "0".repeat(64),
